@@ -264,7 +264,7 @@ def mobius(tables: npt.ArrayLike) -> Float64Array:
     given, n = _tables(tables)
     out = np.array(given[..., ::-1], order="C")  # full ^ S = full - S
     for i in range(n):
-        halves = out.reshape(*given.shape[:-1], -1, 2, 1 << i)
+        halves = out.reshape(*given.shape[:-1], 1 << (n - 1 - i), 2, 1 << i)
         halves[..., 1, :] -= halves[..., 0, :]
     return out
 
