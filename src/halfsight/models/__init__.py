@@ -1,0 +1,1 @@
+"""Quality models, one file each, and the registry that names them."""

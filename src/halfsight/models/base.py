@@ -1,0 +1,58 @@
+"""What every quality network offers, whatever its layers."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+WHOLE = -1
+"""Stage number that stands for the whole backbone."""
+
+
+def mean_level(output: Tensor) -> Tensor:
+    """Model output to one number an image.
+
+    Args:
+        output: (N, K) probabilities of levels 1..K, or (N,) scores.
+
+    Returns:
+        (N,): sum of k * p_k for k = 1..K, or the scores as they are.
+    """
+    if output.ndim == 1:
+        return output
+    levels = torch.arange(1, output.shape[1] + 1, dtype=output.dtype, device=output.device)
+    return output @ levels
+
+
+class QualityNet(nn.Module):
+    """A no-reference quality network: normalised images in, level probabilities or scores out.
+
+    The network is cut in two, so that training can cache the output of its frozen first part:
+    ``forward(x) == rest(stem(x, stage), stage)`` for every stage it supports.
+    """
+
+    @abstractmethod
+    def stem(self, images: Tensor, stage: int) -> Tensor:
+        """Images (N, 3, H, W) to the feature map after ``stage`` backbone stages."""
+
+    @abstractmethod
+    def rest(self, features: Tensor, stage: int) -> Tensor:
+        """What :meth:`stem` gave to probabilities (N, K) or scores (N,)."""
+
+    @abstractmethod
+    def head_parameters(self) -> list[nn.Parameter]:
+        """Parameters outside the pretrained backbone."""
+
+    @abstractmethod
+    def backbone_parameters(self, stage: int) -> list[nn.Parameter]:
+        """Parameters of the pretrained backbone that come after ``stage`` stages."""
+
+    @abstractmethod
+    def load_backbone(self, *, offline: bool) -> str:
+        """Load the backbone's ImageNet weights; returns a line that says where from."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (N, 3, H, W) to probabilities (N, K) or scores (N,)."""
+        return self.rest(self.stem(images, WHOLE), WHOLE)

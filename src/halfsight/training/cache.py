@@ -1,0 +1,97 @@
+"""Features of a frozen network part, computed once an image and kept on disk.
+
+One ``.npy`` file (float16, shape (C, h, w)) an image, under a folder named by everything the
+features depend on: the network's frozen weights, the stage and the input policy. A run that is
+killed goes on where it stopped; each file is written beside its place and renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from halfsight import images, outputs
+from halfsight.datasets.base import Dataset, Sample
+from halfsight.models.base import QualityNet
+from halfsight.models.inputs import InputPolicy
+
+Progress = Callable[[int, int], None]
+
+
+class FeatureCache:
+    """Reads cached features, computing what is missing.
+
+    Args:
+        net: the network whose ``stem`` is cached; its weights must stay as they are.
+        policy: sizes and normalisation of the network's input.
+        folder: where the cache lies.
+        stage: stages in the frozen part; None caches nothing and gives normalised images.
+    """
+
+    def __init__(
+        self, net: QualityNet, policy: InputPolicy, folder: Path, *, stage: int | None
+    ) -> None:
+        self.net = net
+        self.policy = policy
+        self.stage = stage
+        self.folder = folder / self._key() if stage is not None else folder
+
+    def _key(self) -> str:
+        digest = hashlib.sha256(
+            json.dumps([self.policy.to_dict(), self.stage], sort_keys=True).encode()
+        )
+        frozen = set(map(id, self.net.head_parameters()))
+        for name, tensor in self.net.state_dict(keep_vars=True).items():
+            if id(tensor) not in frozen:
+                digest.update(name.encode())
+                digest.update(tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def path(self, dataset: Dataset, sample: Sample) -> Path:
+        """Where the sample's features lie."""
+        return self.folder / dataset.name / f"{sample.id}.npy"
+
+    def prepare(self, sample: Sample) -> torch.Tensor:
+        """The sample as the network's input (1, 3, H, W)."""
+        return self.policy.prepare(images.read(sample.path).pixels).tensor
+
+    @torch.inference_mode()
+    def fill(
+        self, dataset: Dataset, samples: Sequence[Sample], *, progress: Progress | None = None
+    ) -> int:
+        """Compute what is missing; returns the number of images computed."""
+        if self.stage is None:
+            return 0
+        missing = [s for s in samples if not self.path(dataset, s).exists()]
+        was_training = self.net.training
+        self.net.eval()
+        try:
+            for done, sample in enumerate(missing, 1):
+                features = self.net.stem(self.prepare(sample), self.stage)
+                path = self.path(dataset, sample)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with outputs.atomic_path(path) as temporary, temporary.open("wb") as stream:
+                    np.save(stream, features[0].to(torch.float16).numpy())
+                if progress is not None:
+                    progress(done, len(missing))
+        finally:
+            self.net.train(was_training)
+        return len(missing)
+
+    def load(self, dataset: Dataset, sample: Sample) -> npt.NDArray[np.floating]:
+        """Features (C, h, w), or the normalised image where nothing is cached."""
+        if self.stage is None:
+            return self.prepare(sample)[0].numpy()
+        loaded: npt.NDArray[np.floating] = np.load(self.path(dataset, sample))
+        return loaded
+
+
+def backbone_stage(stage: int | None) -> int:
+    """Stage at which training enters the network: pixels enter at stage 0."""
+    return 0 if stage is None else stage

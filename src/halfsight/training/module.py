@@ -1,0 +1,179 @@
+"""The training loop's inside: losses, rates, moving average, validation figures."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from halfsight import statistics
+from halfsight.models.base import QualityNet, mean_level
+from halfsight.training.cache import backbone_stage
+from halfsight.training.recipe import Loss, Recipe, Schedule
+
+
+def rate_factor(progress: float, epochs: int, schedule: Schedule) -> float:
+    """Learning-rate factor after ``progress`` epochs: warm-up, hold, cosine to the floor.
+
+    The authors' schedule for TRIQ has this form (METHOD section 1).
+    """
+    if progress < schedule.warmup:
+        return progress / schedule.warmup
+    start = schedule.warmup + schedule.hold
+    if progress <= start:
+        return 1.0
+    through = min(1.0, (progress - start) / max(epochs - start, 1e-9))
+    return schedule.floor + (1 - schedule.floor) * 0.5 * (1 + math.cos(math.pi * through))
+
+
+def correlation_loss(predicted: Tensor, wanted: Tensor) -> Tensor:
+    """1 - Pearson correlation over the batch; 0 for fewer than three images."""
+    if len(predicted) < 3:
+        return predicted.sum() * 0
+    a, b = predicted - predicted.mean(), wanted - wanted.mean()
+    loss: Tensor = 1 - (a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-6)
+    return loss
+
+
+def loss_of(output: Tensor, target: Tensor, score: Tensor, weights: Loss) -> Tensor:
+    """Weighted sum of the recipe's loss terms.
+
+    Args:
+        output: probabilities (N, 5), or scores (N,) for scalar heads.
+        target: distributions (N, 5).
+        score: MOS (N,) in five-level units.
+        weights: the recipe's weights. Cross-entropy needs a five-level head.
+    """
+    predicted = mean_level(output)
+    total = predicted.sum() * 0
+    if weights.cross_entropy and output.ndim == 2:
+        log_probability = output.clamp_min(1e-7).log()
+        total = total - weights.cross_entropy * (target * log_probability).sum(1).mean()
+    if weights.squared_error:
+        total = total + weights.squared_error * (predicted - score).square().mean()
+    if weights.correlation:
+        total = total + weights.correlation * correlation_loss(predicted, score)
+    return total
+
+
+class QualityTraining(L.LightningModule):
+    """Trains the part of a quality network that the recipe leaves free.
+
+    Batch normalisation keeps its pretrained statistics: with few images they are better than a
+    batch's own, and a network that is scored one image at a time must not depend on batch mates.
+
+    Args:
+        net: the network.
+        recipe: the run.
+        names: names of the data sets, in the order of the examples' indices.
+    """
+
+    def __init__(self, net: QualityNet, recipe: Recipe, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.net = net
+        self.recipe = recipe
+        self.names = names
+        self.averaged: nn.Module | None = copy.deepcopy(net) if recipe.average else None
+        if self.averaged is not None:
+            self.averaged.requires_grad_(False)
+        self._outputs: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    @property
+    def best_net(self) -> QualityNet:
+        """The network to score with: the moving average where the recipe asks for one."""
+        chosen = self.averaged if self.averaged is not None else self.net
+        assert isinstance(chosen, QualityNet)
+        return chosen
+
+    def _run(self, net: QualityNet, features: Tensor) -> Tensor:
+        if self.recipe.stage is None:
+            return net(features)  # type: ignore[no-any-return]
+        return net.rest(features.contiguous(memory_format=torch.channels_last), self.recipe.stage)
+
+    def train(self, mode: bool = True) -> QualityTraining:
+        """Training mode, with batch normalisation and the moving average kept as they are."""
+        super().train(mode)
+        for module in self.net.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        if self.averaged is not None:
+            self.averaged.eval()
+        return self
+
+    def configure_optimizers(self) -> Any:
+        """Two groups of parameters: the head, and the backbone's free part."""
+        for parameter in self.net.parameters():
+            parameter.requires_grad_(False)
+        head = self.net.head_parameters()
+        groups = [{"params": head, "lr": self.recipe.head_rate}]
+        late = (
+            self.net.backbone_parameters(backbone_stage(self.recipe.stage))
+            if self.recipe.backbone_rate
+            else []
+        )
+        if late:
+            groups.append({"params": late, "lr": self.recipe.backbone_rate})
+        for parameter in (*head, *late):
+            parameter.requires_grad_(True)
+        kind = torch.optim.AdamW if self.recipe.optimiser == "adamw" else torch.optim.Adam
+        optimiser = kind(groups, weight_decay=self.recipe.weight_decay)
+        steps = max(1, int(self.trainer.estimated_stepping_batches) // self.recipe.epochs)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimiser,
+            lambda step: rate_factor((step + 1) / steps, self.recipe.epochs, self.recipe.schedule),
+        )
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_train_epoch_start(self) -> None:
+        """Seed dropout by the epoch, so that a resumed run repeats the original exactly."""
+        torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
+
+    def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
+        """One step on (features, target, score, data set)."""
+        features, target, score, _dataset = batch
+        output = self._run(self.net, features)
+        loss = loss_of(output, target, score.to(output.dtype), self.recipe.loss)
+        self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(score))
+        return loss
+
+    @torch.no_grad()
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Move the average towards the weights; a young average moves faster."""
+        if self.averaged is None:
+            return
+        step = self.global_step
+        decay = min(self.recipe.average, (1 + step) / (10 + step))
+        for mean, new in zip(self.averaged.parameters(), self.net.parameters(), strict=True):
+            if new.requires_grad:
+                mean.lerp_(new.detach(), 1 - decay)
+
+    def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
+        """Collect scores; the figures need the whole validation part."""
+        features, _target, score, dataset = batch
+        predicted = mean_level(self._run(self.best_net, features))
+        self._outputs.append((predicted.cpu(), score.cpu(), dataset.cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """PLCC and SROCC of each data set, and their mean over data sets as ``val_plcc``."""
+        predicted, score, dataset = (
+            torch.cat(part).numpy() for part in zip(*self._outputs, strict=True)
+        )
+        self._outputs.clear()
+        figures = []
+        for index, name in enumerate(self.names):
+            chosen = dataset == index
+            if chosen.sum() < 3:
+                continue
+            plcc = statistics.plcc(predicted[chosen], score[chosen])
+            figures.append(0.0 if math.isnan(plcc) else plcc)
+            self.log(f"val_plcc_{name}", figures[-1])
+            self.log(f"val_srocc_{name}", statistics.srocc(predicted[chosen], score[chosen]))
+        mean = sum(figures) / len(figures) if figures else 0.0
+        self.log("val_plcc", mean, prog_bar=True)

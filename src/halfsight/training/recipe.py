@@ -1,0 +1,130 @@
+"""Training recipes: every choice of a run, read from YAML and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class RecipeError(ValueError):
+    """A recipe file that cannot be read or has a wrong entry."""
+
+
+class Strict(BaseModel):
+    """Refuses entries it does not know, so that a misspelt one is noticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """One data set of a mixed run."""
+
+    name: str
+    splits: tuple[str, ...] = ("train",)
+    repeat: int = Field(default=1, ge=1, description="times each image is seen in an epoch")
+
+
+class Validation(Strict):
+    """How the images that choose the epoch are set apart.
+
+    With ``split`` the data set's own split is used; otherwise a fraction of the training images,
+    with near-identical twins kept on one side.
+    """
+
+    split: str | None = None
+    fraction: float = Field(default=0.08, gt=0, lt=1)
+
+
+class Crop(Strict):
+    """Random crops of the cached feature map, as fractions of its side."""
+
+    smallest: float = Field(default=1.0, gt=0, le=1)
+    largest: float = Field(default=1.0, gt=0, le=1)
+
+
+class Schedule(Strict):
+    """Linear warm-up, hold, cosine decay to ``floor`` times the rate; lengths in epochs."""
+
+    warmup: float = 0.0
+    hold: float = 0.0
+    floor: float = 0.0
+
+
+class Loss(Strict):
+    """Weights of the loss terms."""
+
+    cross_entropy: float = Field(default=1.0, ge=0)
+    squared_error: float = Field(default=0.0, ge=0, description="on the score in five-level units")
+    correlation: float = Field(default=0.0, ge=0, description="1 - PLCC over the batch")
+
+
+class Recipe(Strict):
+    """A whole training run.
+
+    Attributes:
+        model: name in the registry.
+        config: options of the model's constructor.
+        sources: the data sets, mixed.
+        stage: backbone stages that are frozen and whose output is cached; -1 freezes the backbone
+            whole, None trains all of it from pixels.
+        level_std: standard deviation of a target, in levels, where the data set states none.
+    """
+
+    model: str
+    config: dict[str, Any] = {}
+    sources: tuple[Source, ...]
+    validation: Validation = Validation()
+    stage: int | None = -1
+    start_from: Literal["imagenet", "scratch"] | str = "imagenet"
+    level_std: float = Field(default=0.7, gt=0)
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    optimiser: Literal["adam", "adamw"] = "adamw"
+    head_rate: float = Field(gt=0)
+    backbone_rate: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Schedule = Schedule()
+    loss: Loss = Loss()
+    crop: Crop = Crop()
+    flip: bool = True
+    average: float = Field(
+        default=0.0, ge=0, lt=1, description="decay of the weights' moving average"
+    )
+    clip: float = Field(default=1.0, gt=0, description="largest gradient norm")
+    patience: int | None = Field(
+        default=None, ge=1, description="epochs without gain before stopping"
+    )
+    seed: int = 0
+
+
+def shipped() -> dict[str, Path]:
+    """Recipes that come with the package, by name."""
+    folder = Path(__file__).parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def read(source: str | Path) -> Recipe:
+    """Read a recipe by its shipped name or from a YAML file.
+
+    Raises:
+        RecipeError: one line that says which entry is wrong.
+    """
+    path = shipped().get(str(source), Path(source))
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(
+            f"got recipe {str(source)!r}: {error.strerror or error}; "
+            f"give a YAML file or one of {', '.join(shipped())}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RecipeError(f"{path}: {where}: {first['msg']}") from None

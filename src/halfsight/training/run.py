@@ -1,0 +1,259 @@
+"""A whole training run: data sets in, a weight file with its card out."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    RichProgressBar,
+)
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from halfsight import datasets
+from halfsight.datasets import splits
+from halfsight.datasets.base import Dataset
+from halfsight.models import registry
+from halfsight.models.base import QualityNet
+from halfsight.models.card import ModelCard, Scale
+from halfsight.outputs import write_atomic
+from halfsight.training.cache import FeatureCache, Progress, backbone_stage
+from halfsight.training.data import Example, Examples, GroupedBatches, examples
+from halfsight.training.module import QualityTraining
+from halfsight.training.recipe import Crop, Recipe, RecipeError
+from halfsight.weights import store
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Training and validation parts of one data set."""
+
+    train: Dataset
+    validation: Dataset
+
+
+def parts_of(recipe: Recipe, roots: Mapping[str, Path]) -> tuple[Parts, ...]:
+    """Load the recipe's data sets and set the validation part aside.
+
+    Raises:
+        RecipeError: if the root of a data set is not given.
+    """
+    made = []
+    for source in recipe.sources:
+        if source.name not in roots:
+            raise RecipeError(
+                f"the recipe trains on {source.name}, whose folder is not given; "
+                f"add --root {source.name}=DIR"
+            )
+        whole = datasets.load(source.name, roots[source.name])
+        if recipe.validation.split is not None:
+            train = whole.split(*source.splits)
+            validation = whole.split(recipe.validation.split)
+        else:
+            chosen = whole.split(*source.splits)
+            fractions = {
+                "train": 1 - recipe.validation.fraction,
+                "val": recipe.validation.fraction,
+            }
+            divided = splits.grouped_split(chosen.samples, fractions=fractions, seed=recipe.seed)
+            train = chosen.replace(tuple(divided["train"]))
+            validation = chosen.replace(tuple(divided["val"]))
+        made.append(Parts(train, validation))
+    return tuple(made)
+
+
+class _Epochs(Callback):
+    """Tells the batch sampler which epoch it is, so that a resumed run sees the same order."""
+
+    def __init__(self, sampler: GroupedBatches) -> None:
+        self.sampler = sampler
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.sampler.set_epoch(trainer.current_epoch)
+
+
+def _shapes(
+    items: tuple[Example, ...], caches: tuple[FeatureCache, ...], parts: tuple[Dataset, ...]
+) -> list[tuple[int, int]]:
+    shapes = []
+    for item in items:
+        cache, dataset = caches[item.dataset], parts[item.dataset]
+        if cache.stage is None:
+            height, width = cache.prepare(item.sample).shape[-2:]
+        else:
+            stored = np.load(cache.path(dataset, item.sample), mmap_mode="r")
+            height, width = stored.shape[1:]
+        shapes.append((int(height), int(width)))
+    return shapes
+
+
+def train(
+    recipe: Recipe,
+    roots: Mapping[str, Path],
+    *,
+    out: Path,
+    cache: Path | None = None,
+    offline: bool = True,
+    command: str = "",
+    on_cache: Progress | None = None,
+    quiet: bool = False,
+) -> ModelCard:
+    """Train as the recipe says; go on where an earlier run in ``out`` stopped.
+
+    Writes ``out/MODEL.safetensors`` with its card, ``out/checkpoints``, ``out/metrics.csv`` and
+    TensorBoard logs. Resuming repeats the original run exactly, from its last finished epoch.
+
+    Args:
+        recipe: the run.
+        roots: folder of each data set, by name.
+        out: folder of the run.
+        cache: folder for cached features; ``out/cache`` by default.
+        offline: forbid downloads of pretrained weights.
+        command: how the run was started, for the card.
+        on_cache: progress of caching, called with (done, total).
+        quiet: no progress bar.
+
+    Returns:
+        The card of the trained weights, still without measured figures.
+    """
+    L.seed_everything(recipe.seed, verbose=False)
+    entry = registry.entry(recipe.model)
+    net = entry.build(**recipe.config)
+    backbone = net.load_backbone(offline=offline) if recipe.start_from == "imagenet" else ""
+    parts = parts_of(recipe, roots)
+    names = tuple(source.name for source in recipe.sources)
+    policy = entry.policy(net)
+    caches = tuple(
+        FeatureCache(net, policy, cache or out / "cache", stage=recipe.stage) for _ in parts
+    )
+    for one, part in zip(caches, parts, strict=True):
+        samples = (*part.train.samples, *part.validation.samples)
+        one.fill(part.train, samples, progress=on_cache)
+
+    loaders = []
+    samplers = []
+    for role in ("train", "validation"):
+        sets = tuple(getattr(part, role) for part in parts)
+        items: tuple[Example, ...] = ()
+        for index, (dataset, source) in enumerate(zip(sets, recipe.sources, strict=True)):
+            repeat = source.repeat if role == "train" else 1
+            items += examples(dataset, index, level_std=recipe.level_std, repeat=repeat)
+        training = role == "train"
+        sampler = GroupedBatches(
+            _shapes(items, caches, sets),
+            batch=recipe.batch,
+            crop=recipe.crop if training else Crop(),
+            seed=recipe.seed,
+            shuffle=training,
+        )
+        data = Examples(items, caches, sets, flip=recipe.flip and training, seed=recipe.seed)
+        samplers.append(sampler)
+        loaders.append(DataLoader(data, batch_sampler=sampler, num_workers=0))
+
+    module = QualityTraining(net, recipe, names)
+    keep = ModelCheckpoint(
+        out / "checkpoints", filename="best", monitor="val_plcc", mode="max", save_last=True
+    )
+    callbacks: list[Callback] = [_Epochs(samplers[0]), keep]
+    if recipe.patience is not None:
+        callbacks.append(EarlyStopping("val_plcc", mode="max", patience=recipe.patience))
+    if not quiet:
+        callbacks.append(RichProgressBar())
+    trainer = L.Trainer(
+        max_epochs=recipe.epochs,
+        accelerator="auto",
+        devices=1,
+        logger=[
+            CSVLogger(out, name="", version="log"),
+            TensorBoardLogger(out, name="", version="log"),
+        ],
+        callbacks=callbacks,
+        gradient_clip_val=recipe.clip,
+        enable_progress_bar=not quiet,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+    )
+    last = out / "checkpoints" / "last.ckpt"
+    trainer.fit(
+        module,
+        loaders[0],
+        loaders[1],
+        ckpt_path=last if last.exists() else None,
+        weights_only=False,
+    )
+    best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)
+    module.load_state_dict(best["state_dict"])
+    best_epoch = int(best["epoch"])
+    validation = {
+        key: float(value) for key, value in trainer.callback_metrics.items() if "val_" in key
+    }
+    write_atomic(out / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
+    return _save(module.best_net, recipe, parts, out, backbone, command, best_epoch, validation)
+
+
+def _save(
+    net: QualityNet,
+    recipe: Recipe,
+    parts: tuple[Parts, ...],
+    out: Path,
+    backbone: str,
+    command: str,
+    best_epoch: int,
+    validation: dict[str, float],
+) -> ModelCard:
+    entry = registry.entry(recipe.model)
+    free = {id(p) for p in net.head_parameters()}
+    if recipe.backbone_rate:
+        free |= {id(p) for p in net.backbone_parameters(backbone_stage(recipe.stage))}
+    names = {name for name, p in net.named_parameters() if id(p) in free}
+    levels = int(recipe.config.get("levels", 5))
+    data = tuple(
+        f"{part.train.name}: {len(part.train)} images trained on, "
+        f"{len(part.validation)} to choose the epoch"
+        for part in parts
+    )
+    card = ModelCard(
+        model=recipe.model,
+        title=entry.title,
+        status="trained here",
+        paper=entry.paper,
+        licence=entry.licence,
+        scale=Scale(min=1.0, max=float(max(levels, 5))),
+        config=recipe.config,
+        input=entry.policy(net).to_dict(),
+        backbone=backbone,
+        tensors="head alone" if len(free) == len(net.head_parameters()) else "head and late stages",
+        data=data,
+        recipe={
+            **recipe.model_dump(mode="json"),
+            "chosen_epoch": best_epoch,
+            "validation": validation,
+        },
+        seed=recipe.seed,
+        command=command,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions=versions(),
+        reading=entry.reading,
+    )
+    return store.save(out / f"{recipe.model}.safetensors", net, card, names=names)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    wanted = ("halfsight", "torch", "timm", "numpy", "lightning", "pillow")
+    found: dict[str, str] = {"python": platform.python_version()}
+    for name in wanted:
+        found[name] = metadata.version(name)
+    return found

@@ -1,0 +1,1 @@
+"""Trained weights with their cards, and loaders for the authors' files."""
