@@ -1,0 +1,143 @@
+"""From a table of coalitions to the importance of each region, and the split in two halves.
+
+Each criterion first gives every coalition one number, its *response*; a region's importance comes
+from the responses of the masks that contain it (METHOD section 3). Higher importance always means
+that the region decides more of the score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from halfsight import coalitions
+from halfsight.masking.base import Coalitions
+
+Floats = npt.NDArray[np.float64]
+Criterion = Literal["dist_plcc", "abs_delta", "shapley", "token_corr"]
+CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
+
+MEANING: dict[Criterion, str] = {
+    "dist_plcc": "1 - Pearson r of the masked and the original level distribution, "
+    "mean over the masks with the region",
+    "abs_delta": "change of the score, without sign, mean over the masks with the region",
+    "shapley": "exact Shapley value of the score, signed: positive where the region raises it",
+    "token_corr": "1 - Pearson r of the masked and the original quality token, "
+    "mean over the masks with the region",
+}
+
+
+class CriterionError(ValueError):
+    """A criterion that is unknown, or that the model's answers do not allow."""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Importance of every region of one photograph.
+
+    Attributes:
+        criterion: how it was measured.
+        values: float64 (n,); signed for ``shapley``.
+        important: the half of the regions with the largest magnitude, in order of their numbers.
+        trivial: the other regions.
+    """
+
+    criterion: Criterion
+    values: Floats
+    important: tuple[int, ...]
+    trivial: tuple[int, ...]
+
+
+def default_criterion(answers: Coalitions) -> Criterion:
+    """``dist_plcc`` for models with level distributions, ``abs_delta`` for scalar ones."""
+    return "abs_delta" if answers.distributions is None else "dist_plcc"
+
+
+def check(criterion: str) -> Criterion:
+    """The criterion of that name.
+
+    Raises:
+        CriterionError: lists those there are.
+    """
+    for known in CRITERIA:
+        if criterion == known:
+            return known
+    raise CriterionError(f"got criterion {criterion!r}, expected one of {', '.join(CRITERIA)}")
+
+
+def row_correlation(rows: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
+    """Pearson r of every row (M, K) with the reference (K,), float64 (M,).
+
+    A constant row has no correlation; it counts as 0, as unlike the reference as noise.
+    """
+    a = np.asarray(rows, dtype=np.float64)
+    b = np.asarray(reference, dtype=np.float64)
+    a = a - a.mean(-1, keepdims=True)
+    b = b - b.mean()
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b)
+    return np.divide(a @ b, norms, out=np.zeros(a.shape[:-1]), where=norms > 0)
+
+
+def response(answers: Coalitions, criterion: Criterion) -> Floats:
+    """How far each coalition moves the model from its unmasked answer, float64 (2**n,).
+
+    Raises:
+        CriterionError: if the model gives no distributions or quality tokens, or for ``shapley``,
+            which is no mean over masks.
+    """
+    if criterion == "abs_delta":
+        scores = answers.scores.astype(np.float64)
+        return np.abs(scores - scores[0])
+    if criterion == "dist_plcc":
+        if answers.distributions is None:
+            raise CriterionError(
+                "got criterion 'dist_plcc' for a model with a scalar head, expected one with "
+                "level distributions; use abs_delta or shapley"
+            )
+        return 1 - row_correlation(answers.distributions, answers.distributions[0])
+    if criterion == "token_corr":
+        if answers.quality is None:
+            raise CriterionError(
+                "got criterion 'token_corr' for a model without a quality token; "
+                "use abs_delta or shapley"
+            )
+        return 1 - row_correlation(answers.quality, answers.quality[0])
+    raise CriterionError(f"criterion {criterion!r} has no response of single masks")
+
+
+def importance(answers: Coalitions, criterion: Criterion | None = None) -> Importance:
+    """Importance of every region by a criterion, and the split.
+
+    Raises:
+        CriterionError: as :func:`response`.
+    """
+    chosen = criterion or default_criterion(answers)
+    n = answers.scores.size.bit_length() - 1
+    if chosen == "shapley":
+        values = coalitions.shapley(answers.scores)
+    else:
+        values = coalitions.average_over_masks(response(answers, chosen), n)
+    important, trivial = split(values)
+    return Importance(chosen, values, important, trivial)
+
+
+def split(values: npt.ArrayLike) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The half of the regions with the largest magnitude, and the rest.
+
+    Args:
+        values: importance (n,). Signed values are ranked by magnitude: a region that lowers the
+            score decides as much as one that raises it. Ties go to the lower region number.
+
+    Returns:
+        Important regions (n // 2) and trivial ones, each in order of their numbers.
+    """
+    magnitude = np.abs(np.asarray(values, dtype=np.float64))
+    order = np.argsort(-magnitude, kind="stable")
+    half = magnitude.size // 2
+    return (
+        tuple(sorted(int(i) for i in order[:half])),
+        tuple(sorted(int(i) for i in order[half:])),
+    )
