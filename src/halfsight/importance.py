@@ -78,7 +78,7 @@ def row_correlation(rows: npt.ArrayLike, reference: npt.ArrayLike) -> Floats:
     a = a - a.mean(-1, keepdims=True)
     b = b - b.mean()
     norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b)
-    return np.divide(a @ b, norms, out=np.zeros(a.shape[:-1]), where=norms > 0)
+    return np.asarray(np.divide(a @ b, norms, out=np.zeros(a.shape[:-1]), where=norms > 0))
 
 
 def response(answers: Coalitions, criterion: Criterion) -> Floats:
@@ -90,7 +90,7 @@ def response(answers: Coalitions, criterion: Criterion) -> Floats:
     """
     if criterion == "abs_delta":
         scores = answers.scores.astype(np.float64)
-        return np.abs(scores - scores[0])
+        return np.asarray(np.abs(scores - scores[0]))
     if criterion == "dist_plcc":
         if answers.distributions is None:
             raise CriterionError(

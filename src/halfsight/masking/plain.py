@@ -30,7 +30,7 @@ def plain_table(net: TRIQ, encoded: Encoded, grid: RegionGrid, *, chunk: int = 6
     masks = torch.from_numpy(token_masks(grid, encoded.shape, coalitions.membership(len(grid)))).to(
         encoded.tokens.device
     )
-    quality = torch.cat([net.encode(encoded.tokens, part) for part in masks.split(chunk)])
+    quality = torch.cat([net.encode(encoded.tokens, part) for part in torch.split(masks, chunk)])
     return answers(net, quality)
 
 
