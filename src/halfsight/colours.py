@@ -18,7 +18,7 @@ from halfsight.formats import PixelError
 Pixels = npt.NDArray[np.uint8]
 AnyArray = npt.NDArray[Any]
 
-STRIP_PIXELS = 1 << 22
+STRIP_PIXELS = 1 << 20
 """Pixels converted at a time, so that a large photograph is not held three times over."""
 
 SAME_COLOUR = 2
@@ -90,6 +90,8 @@ def strips(image: Image.Image, notes: list[str]) -> Iterator[tuple[int, Pixels]]
         strip = image.crop((0, top, width, min(top + step, height)))
         if strip.mode == "F" or strip.mode.startswith("I"):
             strip = Image.fromarray(eight_bits(_samples(strip)))
+        if strip.mode == "La":  # Pillow converts it to LA only
+            strip = strip.convert("LA")
         alpha = None
         if strip.has_transparency_data:
             strip = strip.convert("RGBA")

@@ -12,10 +12,11 @@ What is decided here, in this order:
 6. Transparency is composited over white.
 
 Safe to call from several threads: Pillow's global ``MAX_IMAGE_PIXELS`` and
-``LOAD_TRUNCATED_IMAGES`` are never set. Pillow's own size limit sits in ``Image.open`` alone, so
-files are opened through the decoders registered in ``Image.OPEN`` and the limit here is the only
-one, a parameter of each call. That also keeps out formats nobody photographs in (EPS starts
-Ghostscript). The decoders see a stream, never a file name, so none of them maps the file to memory.
+``LOAD_TRUNCATED_IMAGES`` are never set (nor undone where a program has set them). Pillow compares a
+whole photograph with its limit in ``Image.open`` only, so the decoders are called without it and
+the limit is the parameter of each call; parts (TIFF tiles, and WebP as a whole) still meet
+Pillow's. That also keeps out formats nobody photographs in (EPS starts Ghostscript). The decoders
+see a stream, never a file name, so none of them maps the file to memory.
 """
 
 from __future__ import annotations
@@ -101,9 +102,7 @@ def read(
     given: Any = source
     if type(given).__module__.partition(".")[0] == "torch" and hasattr(given, "detach"):
         with one_error("torch tensor"):
-            array = given.detach().cpu().numpy()
-            array = array.transpose(1, 2, 0) if array.ndim == 3 else array
-            return _from_array(array, "torch tensor", max_megapixels)
+            return _from_tensor(given, max_megapixels)
     if isinstance(source, np.ndarray):
         with one_error("array"):
             return _from_array(source, "array", max_megapixels)
@@ -186,7 +185,7 @@ def _from_array(array: AnyArray, name: str, max_megapixels: float) -> Photograph
         raise ImageError(
             name,
             f"got shape {array.shape}, expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)",
-            "put the channels last (first in a torch tensor)",
+            "give one image at a time, its channels last",
         )
     height, width = array.shape[:2]
     _check_size(name, width, height, max_megapixels)
@@ -199,6 +198,19 @@ def _from_array(array: AnyArray, name: str, max_megapixels: float) -> Photograph
         pixels = np.empty((height, width, 3), np.uint8)  # a copy: the caller may go on writing
         pixels[...] = levels[..., :3]
     return _sealed(pixels, None, notes, (width, height))
+
+
+def _from_tensor(tensor: Any, max_megapixels: float) -> Photograph:
+    """Convert a torch tensor, without importing torch."""
+    if tensor.ndim not in (2, 3) or (tensor.ndim == 3 and tensor.shape[0] not in (1, 3, 4)):
+        raise ImageError(
+            "torch tensor",
+            f"got shape {tuple(tensor.shape)}, expected (H, W), (1, H, W), (3, H, W) or (4, H, W)",
+            "give one image at a time, its channels first",
+        )
+    array = tensor.detach().cpu().numpy()
+    array = array.transpose(1, 2, 0) if array.ndim == 3 else array
+    return _from_array(array, "torch tensor", max_megapixels)
 
 
 def _sealed(
@@ -237,7 +249,7 @@ def _note_frames(image: Image.Image, notes: list[str]) -> None:
         count, current = int(getattr(image, "n_frames", 1)), image.tell()
     except Exception:
         return
-    if count > 1:
+    if count > 1 and image.format != "MPO":  # a JPEG with a preview or a depth map behind it
         which = "first" if current == 0 else f"number {current + 1}"
         kind, unit = ("multi-page", "pages") if image.format == "TIFF" else ("animated", "frames")
         notes.append(f"{kind}: {which} of {count} {unit}")
