@@ -87,7 +87,10 @@ def test_deep_and_float_arrays_are_scaled() -> None:
         assert read(halves).pixels[0, :, 0].tolist() == [0, 64, 255]
     levels = PIXELS / np.float32(255)
     np.testing.assert_array_equal(read(levels).pixels, PIXELS)
-    np.testing.assert_array_equal(read(PIXELS.astype(">u2") * 257).pixels, PIXELS)
+    for order in "<>":
+        swapped = (PIXELS * np.uint16(257)).astype(f"{order}u2")
+        np.testing.assert_array_equal(read(swapped).pixels, PIXELS)
+        assert read(swapped).notes == ("16-bit",)
 
 
 def test_array_alpha_is_composited_over_white() -> None:

@@ -42,7 +42,7 @@ def eight_bits(values: AnyArray) -> Pixels:
     """
     if values.dtype == np.uint8:
         return values
-    if values.dtype == np.uint16:
+    if values.dtype.newbyteorder("=") == np.uint16:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if values.dtype.kind != "f":
         raise PixelError(

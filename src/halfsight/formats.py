@@ -106,12 +106,18 @@ def open_header(stream: IO[bytes], name: str) -> Image.Image:
     head = stream.read(16)
     if not head:
         raise ImageError(name, "empty file (0 bytes)", "get a complete copy of it")
+    failure: Exception | None = None
     for format_name, decoder in DECODERS.items():
         accepts = Image.OPEN[format_name][1]
         # Padded, because some of Pillow's checks index into the bytes.
         if accepts is None or accepts(head.ljust(16, b"\0")) is True:
             stream.seek(0)
-            return decoder(stream)
+            try:
+                return decoder(stream)
+            except SyntaxError as error:  # AVIF and HEIF share first bytes: the next may know it
+                failure = error
+    if failure:
+        raise failure
     if head[4:8] == b"ftyp":
         problem = "got HEIC or a relative of it, which the installed Pillow cannot decode"
     else:

@@ -190,7 +190,7 @@ def _from_array(array: AnyArray, name: str, max_megapixels: float) -> Photograph
     height, width = array.shape[:2]
     _check_size(name, width, height, max_megapixels)
     levels = eight_bits(array).reshape(height, width, -1)
-    notes = ["16-bit"] if array.dtype == np.uint16 else []
+    notes = ["16-bit"] if array.dtype.newbyteorder("=") == np.uint16 else []
     if levels.shape[2] == 4 and levels[..., 3].min() < 255:
         pixels = over_white(levels[..., :3], levels[..., 3])
         notes.append("alpha composited over white")
