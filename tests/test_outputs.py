@@ -334,20 +334,31 @@ def test_a_full_disk_is_one_line_for_folders_too(
     assert contents(made.parent) == before
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", [".partial-", "out"])
 def test_a_failed_swap_puts_the_old_folder_back(
-    made: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
     before = contents(made.parent)
     rename = Path.rename
 
     def guarded(self: Path, target: Path) -> Path:
-        if ".partial-" in self.name:
-            raise failing(errno.EACCES)
-        return rename(self, target)
+        interrupted = step in self.name and Path.rename is guarded
+        if interrupted:
+            monkeypatch.setattr(Path, "rename", rename)
+        if not interrupted or when == "after":
+            rename(self, target)
+        if interrupted:
+            raise KeyboardInterrupt
+        return target
 
-    monkeypatch.setattr(Path, "rename", guarded)
-    with pytest.raises(OutputError, match="not allowed"), claim_folder(made, overwrite=True) as f:
-        (f / "new.txt").write_text("new")
+    def attempt() -> None:
+        with claim_folder(made, overwrite=True) as folder:
+            (folder / "new.txt").write_text("new")
+            monkeypatch.setattr(Path, "rename", guarded)
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt()
     assert contents(made.parent) == before
 
 

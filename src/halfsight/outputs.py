@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from halfsight.formats import one_line
+
 MANIFEST = "manifest.json"
 """The file by which a folder is known to be halfsight's own, and so may be replaced."""
 
@@ -55,7 +57,7 @@ class OutputError(RuntimeError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.problem}; {self.remedy}".replace("\n", "\\n")
+        return one_line(f"{self.path}: {self.problem}; {self.remedy}")
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | str) -> None:
@@ -92,6 +94,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.copymode(target, partial)
         _to_disk(partial)
         partial.replace(target)
+    with suppress(OSError):  # it is in place; some network disks cannot promise more
         _to_disk(target.parent)
 
 
@@ -128,18 +131,26 @@ def claim_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
                 _to_disk(item)
         _to_disk(partial)
         _check_claim(target, overwrite)  # again: another program may have filled it meanwhile
-        if target.exists():
-            shutil.copymode(target, partial)
-            target.rename(old)
-        try:
-            partial.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
+        _swap(partial, target, old)
+    with suppress(OSError):
         _to_disk(target.parent)
     if old.exists():
         shutil.rmtree(old, onerror=lambda _, left, __: _log.warning("%s: left behind", left))
+
+
+def _swap(partial: Path, target: Path, old: Path) -> None:
+    """Put ``partial`` where ``target`` is, which becomes ``old``; all back if that fails."""
+    try:
+        if target.exists():
+            shutil.copymode(target, partial)
+            target.rename(old)
+        partial.rename(target)
+    except BaseException:
+        if old.exists():
+            if target.exists():  # interrupted just after the second step
+                target.rename(partial)
+            old.rename(target)
+        raise
 
 
 def is_ours(folder: Path) -> bool:
