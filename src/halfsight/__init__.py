@@ -1,1 +1,54 @@
-"""halfsight."""
+"""halfsight: which parts of a photograph decide its quality score.
+
+Example:
+    >>> import halfsight as hs
+    >>> model = hs.load("triq")                       # doctest: +SKIP
+    >>> result = hs.explain(model, "photo.jpg")       # doctest: +SKIP
+    >>> result.score, result.important                # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from halfsight.explanation import Explanation, explain
+    from halfsight.grid import RegionGrid
+    from halfsight.images import ImageError
+    from halfsight.scorer import Prediction, Scorer, load
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Explanation": "halfsight.explanation",
+    "explain": "halfsight.explanation",
+    "RegionGrid": "halfsight.grid",
+    "ImageError": "halfsight.images",
+    "Prediction": "halfsight.scorer",
+    "Scorer": "halfsight.scorer",
+    "load": "halfsight.scorer",
+}
+
+__all__ = [
+    "Explanation",
+    "ImageError",
+    "Prediction",
+    "RegionGrid",
+    "Scorer",
+    "__version__",
+    "explain",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # torch takes seconds to import; the command line's --help should not
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'halfsight' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -128,3 +128,10 @@ def read(source: str | Path) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RecipeError(f"{path}: {where}: {first['msg']}") from None
+
+
+def with_sources(recipe: Recipe, names: list[str]) -> Recipe:
+    """The recipe on other data sets; those it knows keep how often they are repeated."""
+    known = {source.name: source for source in recipe.sources}
+    sources = tuple(known.get(name, Source(name=name)) for name in names)
+    return recipe.model_copy(update={"sources": sources})

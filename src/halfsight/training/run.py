@@ -43,8 +43,13 @@ class Parts:
     validation: Dataset
 
 
-def parts_of(recipe: Recipe, roots: Mapping[str, Path]) -> tuple[Parts, ...]:
+def parts_of(recipe: Recipe, roots: Mapping[str, Path], *, hashes: Path) -> tuple[Parts, ...]:
     """Load the recipe's data sets and set the validation part aside.
+
+    Args:
+        recipe: the run.
+        roots: folder of each data set, by name.
+        hashes: folder that keeps perceptual hashes, by which twins are found.
 
     Raises:
         RecipeError: if the root of a data set is not given.
@@ -62,13 +67,21 @@ def parts_of(recipe: Recipe, roots: Mapping[str, Path]) -> tuple[Parts, ...]:
             validation = whole.split(recipe.validation.split)
         else:
             chosen = whole.split(*source.splits)
-            fractions = {
-                "train": 1 - recipe.validation.fraction,
-                "val": recipe.validation.fraction,
-            }
-            divided = splits.grouped_split(chosen.samples, fractions=fractions, seed=recipe.seed)
-            train = chosen.replace(tuple(divided["train"]))
-            validation = chosen.replace(tuple(divided["val"]))
+            groups = splits.near_duplicates(
+                [sample.path for sample in chosen], cache=hashes / f"{source.name}-hashes.parquet"
+            )
+            divided = chosen.replace(
+                splits.grouped_split(
+                    chosen.samples,
+                    fractions={
+                        "train": 1 - recipe.validation.fraction,
+                        "val": recipe.validation.fraction,
+                    },
+                    seed=recipe.seed,
+                    groups=groups,
+                )
+            )
+            train, validation = divided.split("train"), divided.split("val")
         made.append(Parts(train, validation))
     return tuple(made)
 
@@ -131,12 +144,12 @@ def train(
     entry = registry.entry(recipe.model)
     net = entry.build(**recipe.config)
     backbone = net.load_backbone(offline=offline) if recipe.start_from == "imagenet" else ""
-    parts = parts_of(recipe, roots)
+    store_folder = cache or out / "cache"
+    store_folder.mkdir(parents=True, exist_ok=True)
+    parts = parts_of(recipe, roots, hashes=store_folder)
     names = tuple(source.name for source in recipe.sources)
     policy = entry.policy(net)
-    caches = tuple(
-        FeatureCache(net, policy, cache or out / "cache", stage=recipe.stage) for _ in parts
-    )
+    caches = tuple(FeatureCache(net, policy, store_folder, stage=recipe.stage) for _ in parts)
     for one, part in zip(caches, parts, strict=True):
         samples = (*part.train.samples, *part.validation.samples)
         one.fill(part.train, samples, progress=on_cache)

@@ -1,0 +1,5 @@
+"""``python -m halfsight``."""
+
+from halfsight.cli import main
+
+main()

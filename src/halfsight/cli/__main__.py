@@ -1,0 +1,5 @@
+"""``python -m halfsight.cli``."""
+
+from halfsight.cli import main
+
+main()

@@ -1,0 +1,119 @@
+"""``halfsight score``: photographs in, a table out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from halfsight.cli import console
+
+if TYPE_CHECKING:
+    from halfsight.scorer import Prediction, Scorer
+
+COLUMNS = ("path", "score", "min", "max", "higher_is_better", "model", "width", "height", "notes")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(
+        epilog="Example: halfsight score photos/ --csv scores.csv",
+    )
+    def score(
+        paths: Annotated[
+            list[str],
+            typer.Argument(
+                metavar="PATH...", help='Files, folders, patterns, or "-" for a list on stdin.'
+            ),
+        ],
+        model: console.Model = "triq",
+        csv_file: Annotated[
+            Path | None, typer.Option("--csv", help="Write a CSV table to this file.")
+        ] = None,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="Print one JSON object a photograph.")
+        ] = False,
+        offline: console.Online = True,
+    ) -> None:
+        """Score photographs: one row a photograph, with the scale of the score."""
+        if csv_file is not None and as_json:
+            console.usage("got --csv and --json, expected one of them")
+        from halfsight import images
+        from halfsight.outputs import OutputError, write_atomic
+
+        found = images.find(paths, stdin=sys.stdin)
+        problems: list[object] = list(found.errors)
+        total = len(found.files) + len(problems)
+        scorer = console.load_model(model, offline=offline)
+        rows: list[dict[str, Any]] = []
+        widest = max((len(str(path)) for path in found.files), default=0)
+        with console.progress("scoring", len(found.files)) as bar:
+            for path in found.files:
+                try:
+                    row = record(str(path), scorer, scorer.predict(path))
+                except images.ImageError as error:
+                    problems.append(error)
+                    continue
+                finally:
+                    bar.advance(bar.task_ids[0])
+                if as_json:
+                    typer.echo(json.dumps(row, ensure_ascii=False))
+                elif csv_file is not None:
+                    rows.append(row)
+                else:
+                    scale = scorer.scale
+                    better = "higher is better" if scale.higher_is_better else "lower is better"
+                    typer.echo(
+                        f"{path!s:<{widest}}  {row['score']:.3f}"
+                        f"  ({scale.min:g} to {scale.max:g}, {better})"
+                    )
+        if csv_file is not None:
+            try:
+                write_atomic(csv_file, table(rows))
+            except OutputError as error:
+                console.usage(str(error))
+        console.failed(problems, total)
+
+
+def record(path: str, scorer: Scorer, prediction: Prediction) -> dict[str, Any]:
+    """The JSON object of one scored photograph."""
+    height, width = prediction.size
+    return {
+        "path": path,
+        "model": scorer.name,
+        "score": prediction.score,
+        "scale": scorer.scale.model_dump(),
+        "distribution": None if prediction.distribution is None else list(prediction.distribution),
+        "size": [height, width],
+        "notes": list(prediction.notes),
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """CSV text of the records, with a header even when there are none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        scale = row["scale"]
+        height, width = row["size"]
+        writer.writerow(
+            (
+                row["path"],
+                repr(row["score"]),
+                scale["min"],
+                scale["max"],
+                str(scale["higher_is_better"]).lower(),
+                row["model"],
+                width,
+                height,
+                "; ".join(row["notes"]),
+            )
+        )
+    return text.getvalue()

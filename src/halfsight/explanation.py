@@ -1,0 +1,206 @@
+"""Explain one photograph: its score, the table of all coalitions, and what decides it."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from halfsight import coalitions, importance
+from halfsight.grid import RegionGrid
+from halfsight.images import Photograph
+from halfsight.importance import Criterion
+from halfsight.models.card import ModelCard, Scale
+from halfsight.outputs import claim_folder, write_atomic
+from halfsight.scorer import Scorer, Source
+
+Floats = npt.NDArray[np.float32]
+
+
+def shortest(value: np.float32) -> float:
+    """The number with the fewest digits that is this float32; keeps JSON small and exact."""
+    return float(str(value))
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which regions decide a photograph's score.
+
+    Attributes:
+        path: the file, or None for arrays.
+        score: unmasked score; equal to ``table[0]``.
+        distribution: unmasked level probabilities (K,), None for scalar heads.
+        scale: what the score means.
+        grid: the regions, turned to the photograph.
+        criterion: how importance was measured.
+        importance: float64 (n,), row-major; higher decides more; signed for ``shapley``.
+        important: the half of the regions that decides most, by number.
+        trivial: the other half.
+        table: float32 (2**n,), score by bit set of masked regions (bit 0 = top-left).
+        tokens: (rows, cols) of the token map, None for models without tokens.
+        notes: what was done to the photograph on the way, in words.
+        seconds: wall time of the stages.
+        model: card of the model.
+        model_hash: SHA-256 of its tensors and input policy.
+    """
+
+    path: str | None
+    score: float
+    distribution: tuple[float, ...] | None
+    scale: Scale
+    grid: RegionGrid
+    criterion: Criterion
+    importance: npt.NDArray[np.float64]
+    important: tuple[int, ...]
+    trivial: tuple[int, ...]
+    table: Floats = field(repr=False)
+    tokens: tuple[int, int] | None
+    notes: tuple[str, ...]
+    seconds: dict[str, float]
+    model: ModelCard = field(repr=False)
+    model_hash: str = field(repr=False)
+    photograph: Photograph = field(repr=False)
+
+    @property
+    def masks(self) -> int:
+        """Number of masks that hide some but not all regions: 4094 for twelve."""
+        return len(self.table) - 2
+
+    @property
+    def score_important_masked(self) -> float:
+        """Score with the important half masked."""
+        return float(self.table[coalitions.index_of(self.important)])
+
+    @property
+    def score_trivial_masked(self) -> float:
+        """Score with the trivial half masked."""
+        return float(self.table[coalitions.index_of(self.trivial)])
+
+    @cached_property
+    def maps(self) -> dict[str, npt.NDArray[np.floating]]:
+        """Signed raw maps over the photograph's pixels, by name, each (height, width)."""
+        height, width = self.photograph.height, self.photograph.width
+        return {"importance": self.grid.paint(self.importance, height, width, tokens=self.tokens)}
+
+    def boxes(self) -> npt.NDArray[np.int64]:
+        """Pixel boxes of the regions on the photograph, (n, 4): top, left, bottom, right."""
+        return self.grid.boxes(self.photograph.height, self.photograph.width, tokens=self.tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of ``halfsight explain``."""
+        table = [shortest(v) for v in self.table]
+        return {
+            "path": self.path,
+            "model": self.model.model,
+            "score": table[0],
+            "scale": self.scale.model_dump(),
+            "grid": list(self.grid.shape),
+            "criterion": self.criterion,
+            "masks": self.masks,
+            "importance": [float(v) for v in self.importance],
+            "important": list(self.important),
+            "trivial": list(self.trivial),
+            "table": table,
+            "score_important_masked": table[coalitions.index_of(self.important)],
+            "score_trivial_masked": table[coalitions.index_of(self.trivial)],
+            "distribution": None if self.distribution is None else list(self.distribution),
+            "size": [self.photograph.height, self.photograph.width],
+            "notes": list(self.notes),
+            "seconds": self.seconds,
+        }
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write ``explanation.json``, a figure, the maps and ``manifest.json`` into a folder.
+
+        Nothing half-written is left: the folder appears whole, or not at all.
+
+        Args:
+            folder: created; refused if it exists and is not empty.
+            overwrite: replace an earlier result.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OutputError: if it exists, or cannot be written.
+        """
+        from halfsight.report import folder as report_folder
+
+        target = Path(folder)
+        with claim_folder(target, overwrite=overwrite) as working:
+            report_folder.write(self, working)
+            write_atomic(
+                working / "manifest.json",
+                json.dumps(report_folder.manifest(self, working), indent=2) + "\n",
+            )
+        return target
+
+
+def explain(
+    model: Scorer,
+    source: Source,
+    *,
+    grid: str | RegionGrid = "3x4",
+    criterion: str | None = None,
+    turn: bool = True,
+) -> Explanation:
+    """Explain the score of one photograph.
+
+    Args:
+        model: from :func:`halfsight.load`.
+        source: path, array (H, W, 3), PIL image or photograph.
+        grid: regions as rows x columns.
+        criterion: one of :data:`halfsight.importance.CRITERIA`; None takes ``dist_plcc`` for models
+            with level distributions and ``abs_delta`` for scalar ones.
+        turn: lay the grid's longer side along the photograph's.
+
+    Raises:
+        ImageError: if the photograph cannot be read, or its size is refused.
+        GridError: if the grid does not fit.
+        CriterionError: if the criterion is unknown or not to be had from the model.
+    """
+    chosen = None if criterion is None else importance.check(criterion)
+    regions = RegionGrid.parse(grid) if isinstance(grid, str) else grid
+    started = time.perf_counter()
+    photograph, tensor, notes = model.read(source)
+    if turn:
+        regions = regions.oriented(photograph.height, photograph.width)
+    decoded = time.perf_counter()
+    encoded = model.encode(tensor)
+    featured = time.perf_counter()
+    answers = model.coalitions(encoded, regions)
+    tabled = time.perf_counter()
+    result = importance.importance(answers, chosen)
+    distribution = None
+    if answers.distributions is not None:
+        distribution = tuple(float(p) for p in answers.distributions[0])
+    finished = time.perf_counter()
+    return Explanation(
+        path=photograph.path,
+        score=float(answers.scores[0]),
+        distribution=distribution,
+        scale=model.scale,
+        grid=regions,
+        criterion=result.criterion,
+        importance=result.values,
+        important=result.important,
+        trivial=result.trivial,
+        table=answers.scores,
+        tokens=encoded.shape,
+        notes=notes,
+        seconds={
+            "read": decoded - started,
+            "backbone": featured - decoded,
+            "table": tabled - featured,
+            "total": finished - started,
+        },
+        model=model.card,
+        model_hash=model.hash,
+        photograph=photograph,
+    )

@@ -1,0 +1,53 @@
+"""The files of one explanation."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from halfsight.models.backbone import file_sha256
+from halfsight.outputs import write_atomic
+from halfsight.report.figure import draw
+
+if TYPE_CHECKING:
+    from halfsight.explanation import Explanation
+
+PACKAGES = ("halfsight", "torch", "timm", "numpy", "pillow")
+
+
+def write(explanation: Explanation, folder: Path) -> None:
+    """Write ``explanation.json``, ``explanation.png`` and ``maps.npz`` into an empty folder."""
+    write_atomic(folder / "explanation.json", json.dumps(explanation.to_dict()) + "\n")
+    draw(explanation).savefig(folder / "explanation.png")
+    maps: dict[str, Any] = dict(explanation.maps)
+    np.savez_compressed(folder / "maps.npz", **maps)
+
+
+def manifest(explanation: Explanation, folder: Path) -> dict[str, Any]:
+    """What made the result: versions, model, options, and the digests of the files."""
+    return {
+        "made_by": "halfsight",
+        "made_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "photograph": explanation.path,
+        "model": explanation.model.model,
+        "model_hash": explanation.model_hash,
+        "weights_sha256": explanation.model.sha256,
+        "options": {"grid": str(explanation.grid), "criterion": explanation.criterion},
+        "files": {
+            path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages a score depends on."""
+    found = {"python": platform.python_version()}
+    found.update({name: metadata.version(name) for name in PACKAGES})
+    return found
