@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +25,12 @@ def roots_of(values: list[str], names: list[str]) -> dict[str, Path]:
                 f"got --root {value!r} for {', '.join(names)}; expected --root NAME=DIR for each"
             )
     return found
+
+
+def _command(model: str, names: list[str], recipe: str) -> str:
+    """The command for the card; folders are the reader's own, so they are left as DIR."""
+    roots = " ".join(f"--root {name}=DIR" for name in names)
+    return f"halfsight train {model} {','.join(names)} {roots} --recipe {recipe} -o RUN"
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +77,7 @@ def register(app: typer.Typer) -> None:
                     out=output,
                     cache=cache,
                     offline=offline,
-                    command=shlex.join(["halfsight", *sys.argv[1:]]),
+                    command=_command(model, names, recipe or f"{model}-lite0"),
                     on_cache=lambda done, total: bar.update(
                         bar.task_ids[0], completed=done, total=total
                     ),

@@ -86,7 +86,7 @@ class InputPolicy:
         """uint8 (H, W, 3) to float32 (1, 3, H, W), channels-last in memory."""
         mean = torch.tensor(self.normalisation.mean, dtype=torch.float32)
         std = torch.tensor(self.normalisation.std, dtype=torch.float32)
-        rgb = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32)
+        rgb = torch.tensor(pixels, dtype=torch.float32)
         return ((rgb / 255 - mean) / std).permute(2, 0, 1)[None]
 
     def resize(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
