@@ -44,6 +44,20 @@ def write_csv() -> WriteCsv:
 
 
 @pytest.fixture
+def scene() -> Callable[[int], Image.Image]:
+    """A picture with broad light and dark areas and some grain, another for every seed."""
+
+    def make(seed: int) -> Image.Image:
+        rng = np.random.default_rng(seed)
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((96, 96), Image.Resampling.BICUBIC), dtype=np.float64)
+        grainy = smooth + rng.normal(0, 5, smooth.shape)
+        return Image.fromarray(np.clip(grainy, 0, 255).astype(np.uint8))
+
+    return make
+
+
+@pytest.fixture
 def shared() -> Path:
     """The folder with the real label files, where there is one."""
     return SHARED

@@ -72,6 +72,10 @@ class Scale:
         return std * self._step
 
 
+UNLABELLED = Scale(1, LEVELS)
+"""The scale of data sets without scores: it means nothing there, and is never a surprise."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """One photograph and what its viewers said.

@@ -10,7 +10,7 @@ import math
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -70,7 +70,7 @@ class Problems:
 class ImageIndex:
     """The image files below a folder, found by name exactly, or safely otherwise.
 
-    Nothing outside the folder can be found, whatever a label file says.
+    Nothing outside the folder and what is linked into it can be found, whatever a label file says.
     """
 
     def __init__(self, folder: Path, *, recursive: bool = False, any_suffix: bool = False) -> None:
@@ -277,9 +277,15 @@ def _fault(row: Row, scale: Scale) -> str:
     return ""
 
 
-def _images(folder: Path, *, recursive: bool) -> Iterable[str]:
+def _images(folder: Path, *, recursive: bool) -> Iterator[str]:
     """Paths of image files below a folder, with forward slashes, hidden ones left out."""
-    for place, folders, names in os.walk(folder):
+    visited: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in visited:  # a link back up
+            folders.clear()
+            continue
+        visited.add(real)
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
         below = Path(place).relative_to(folder)
         for name in names:

@@ -21,7 +21,7 @@ from halfsight.datasets.base import Dataset, DatasetError, DatasetInfo
 
 GROUP = "halfsight.datasets"
 
-BUILT_IN = ("biq2021", "clive")
+BUILT_IN = ("biq2021", "clive", "folder", "koniq10k", "osie", "spaq", "table")
 
 
 class _Load(Protocol):
