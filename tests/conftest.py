@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from tests.pictures import Pixels, picture
 
 from halfsight.models import registry
 from halfsight.models.card import ModelCard, Scale
 from halfsight.models.triq import TRIQ, TRIQConfig
 from halfsight.scorer import Scorer
-from tests.pictures import Pixels, picture
+from halfsight.weights import store
+
 
 @pytest.fixture(scope="session")
 def scorer() -> Scorer:
@@ -43,4 +45,15 @@ def photo_pixels() -> Pixels:
 def photo(tmp_path: Path, photo_pixels: Pixels) -> Path:
     path = tmp_path / "photo.png"
     Image.fromarray(photo_pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def weights(scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The untrained model as a weight file, for commands."""
+    path = tmp_path_factory.mktemp("weights") / "triq.safetensors"
+    head = {id(p) for p in scorer.net.head_parameters()}
+    names = {name for name, p in scorer.net.named_parameters() if id(p) in head}
+    config = {"backbone": "tf_efficientnet_lite0", "position_grid": [8, 8], "pool_from": 8}
+    store.save(path, scorer.net, scorer.card.model_copy(update={"config": config}), names=names)
     return path
