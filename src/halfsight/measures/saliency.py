@@ -40,6 +40,7 @@ class SpectralResidual:
         source="Hou & Zhang, CVPR 2007; OpenCV contrib StaticSaliencySpectralResidual",
         licence="Apache-2.0 (OpenCV)",
         kind="saliency",
+        evidence="NSS 1.06, AUC-Judd .757, CC .309 on OSIE (200 images)",
     )
     side: int = 64
 
@@ -73,6 +74,7 @@ class FineGrained:
         "StaticSaliencyFineGrained",
         licence="Apache-2.0 (OpenCV)",
         kind="saliency",
+        evidence="NSS 0.67, AUC-Judd .686, CC .209 on OSIE (200 images)",
     )
 
     @property
@@ -117,6 +119,7 @@ class BooleanMap:
         source="after Zhang & Sclaroff, ICCV 2013; our implementation",
         licence="Apache-2.0 (this package)",
         kind="saliency",
+        evidence="NSS 1.50, AUC-Judd .834, CC .457 on OSIE (200 images)",
     )
     side: int = 400
     step: int = 8
@@ -182,6 +185,7 @@ class CentreBias:
         source="after Clarke & Tatler, Vision Research 102, 2014",
         licence="Apache-2.0 (this package)",
         kind="control",
+        evidence="NSS 0.88, AUC-Judd .744, CC .313 on OSIE (200 images)",
     )
     down: float = 0.215
     across: float = 0.24

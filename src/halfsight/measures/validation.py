@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy.integrate import trapezoid
 from scipy.stats import spearmanr
 
 from halfsight import images
@@ -103,9 +104,7 @@ def auc_judd(image_map: npt.ArrayLike, fixated: Mask) -> float:
     thresholds = hits[::-1]
     caught = 1 - np.searchsorted(hits, thresholds, side="left") / hits.size
     alarms = 1 - np.searchsorted(others, thresholds, side="left") / others.size
-    return float(
-        np.trapezoid(np.concatenate(([0], caught, [1])), np.concatenate(([0], alarms, [1])))
-    )
+    return float(trapezoid(np.concatenate(([0], caught, [1])), np.concatenate(([0], alarms, [1]))))
 
 
 def correlation(image_map: npt.ArrayLike, density: npt.ArrayLike) -> float:
