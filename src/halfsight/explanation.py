@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,14 @@ class Explanation:
         seconds: wall time of the stages.
         model: card of the model.
         model_hash: SHA-256 of its tensors and input policy.
+        photograph: the pixels that were read.
+        importances: importance (n,) by every criterion that the model's answers allow,
+            ``criterion`` among them.
+        overlays: further maps of the photograph by name, each (height, width) or smaller in the
+            same proportions; added with :meth:`with_maps`.
+        estimated: True if some scores of the table were interpolated from a sample of the masks.
+        masking: how regions were hidden: ``attention`` (the transformer's keys) or, for maskers
+            that change the photograph, what they put in place of its pixels.
     """
 
     path: str | None
@@ -66,6 +75,10 @@ class Explanation:
     model: ModelCard = field(repr=False)
     model_hash: str = field(repr=False)
     photograph: Photograph = field(repr=False)
+    importances: dict[Criterion, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    overlays: dict[str, npt.NDArray[np.floating]] = field(default_factory=dict, repr=False)
+    estimated: bool = False
+    masking: str = "attention"
 
     @property
     def masks(self) -> int:
@@ -86,7 +99,30 @@ class Explanation:
     def maps(self) -> dict[str, npt.NDArray[np.floating]]:
         """Signed raw maps over the photograph's pixels, by name, each (height, width)."""
         height, width = self.photograph.height, self.photograph.width
-        return {"importance": self.grid.paint(self.importance, height, width, tokens=self.tokens)}
+        painted = self.grid.paint(self.importance, height, width, tokens=self.tokens)
+        return {"importance": painted, **self.overlays}
+
+    def with_maps(self, maps: Mapping[str, npt.NDArray[np.floating]]) -> Explanation:
+        """This explanation with further maps over the photograph, saliency for example.
+
+        Args:
+            maps: by name, each of shape (height, width), or smaller in the same proportions.
+
+        Raises:
+            ValueError: if a map is not two-dimensional, holds nan or infinity, or takes the name
+                ``importance``.
+        """
+        for name, values in maps.items():
+            if name == "importance":
+                raise ValueError(
+                    "got a map named 'importance', expected another name; that one is the result's"
+                )
+            if np.ndim(values) != 2 or not np.isfinite(values).all():
+                raise ValueError(
+                    f"got map {name!r} of shape {np.shape(values)}, expected finite numbers of "
+                    "shape (height, width); aggregate channels and replace nan"
+                )
+        return replace(self, overlays={**self.overlays, **maps})
 
     def boxes(self) -> npt.NDArray[np.int64]:
         """Pixel boxes of the regions on the photograph, (n, 4): top, left, bottom, right."""
@@ -104,6 +140,9 @@ class Explanation:
             "criterion": self.criterion,
             "masks": self.masks,
             "importance": [float(v) for v in self.importance],
+            "importances": {
+                name: [float(v) for v in values] for name, values in self.importances.items()
+            },
             "important": list(self.important),
             "trivial": list(self.trivial),
             "table": table,
@@ -116,7 +155,7 @@ class Explanation:
         }
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write ``explanation.json``, a figure, the maps and ``manifest.json`` into a folder.
+        """Write the result into a folder: JSON, interactive page, figure, maps, manifest.
 
         Nothing half-written is left: the folder appears whole, or not at all.
 
@@ -177,6 +216,9 @@ def explain(
     answers = model.coalitions(encoded, regions)
     tabled = time.perf_counter()
     result = importance.importance(answers, chosen)
+    importances = {
+        name: importance.importance(answers, name).values for name in importance.available(answers)
+    }
     distribution = None
     if answers.distributions is not None:
         distribution = tuple(float(p) for p in answers.distributions[0])
@@ -203,4 +245,6 @@ def explain(
         model=model.card,
         model_hash=model.hash,
         photograph=photograph,
+        importances=importances,
+        estimated=answers.estimated,
     )

@@ -56,6 +56,16 @@ def default_criterion(answers: Coalitions) -> Criterion:
     return "abs_delta" if answers.distributions is None else "dist_plcc"
 
 
+def available(answers: Coalitions) -> tuple[Criterion, ...]:
+    """The criteria that a model's answers allow, in the order of :data:`CRITERIA`."""
+    missing = set()
+    if answers.distributions is None:
+        missing.add("dist_plcc")
+    if answers.quality is None:
+        missing.add("token_corr")
+    return tuple(criterion for criterion in CRITERIA if criterion not in missing)
+
+
 def check(criterion: str) -> Criterion:
     """The criterion of that name.
 
