@@ -80,3 +80,5 @@ def test_damaged_files_are_refused(tmp_path, suffix):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(MeasureError, match="folder of maps"):
         PrecomputedMaps(tmp_path / "none")
+    with pytest.raises(MeasureError, match="give folder="):
+        PrecomputedMaps()

@@ -42,12 +42,14 @@ class PrecomputedMaps:
         needs="a folder of .npy or grey image files named as the images (option folder)",
         kind="other",
     )
-    folder: Path | str
+    folder: Path | str = ""
     image: str | None = None
 
     def __post_init__(self) -> None:
-        if not Path(self.folder).is_dir():
-            raise MeasureError(f"got folder {str(self.folder)!r}, expected a folder of maps")
+        if not str(self.folder) or not Path(self.folder).is_dir():
+            raise MeasureError(
+                f"got folder {str(self.folder)!r}, expected a folder of maps; give folder=..."
+            )
 
     @property
     def name(self) -> str:
