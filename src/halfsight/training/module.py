@@ -63,8 +63,8 @@ def loss_of(output: Tensor, target: Tensor, score: Tensor, weights: Loss) -> Ten
 class QualityTraining(L.LightningModule):
     """Trains the part of a quality network that the recipe leaves free.
 
-    Batch normalisation keeps its pretrained statistics: with few images they are better than a
-    batch's own, and a network that is scored one image at a time must not depend on batch mates.
+    With ``batch_norm: frozen`` batch normalisation keeps its pretrained statistics, with ``batch``
+    it follows the batches in training and keeps running statistics for scoring.
 
     Args:
         net: the network.
@@ -95,11 +95,12 @@ class QualityTraining(L.LightningModule):
         return net.rest(features.contiguous(memory_format=torch.channels_last), self.recipe.stage)
 
     def train(self, mode: bool = True) -> QualityTraining:
-        """Training mode, with batch normalisation and the moving average kept as they are."""
+        """Training mode, but for frozen batch normalisation and the moving average."""
         super().train(mode)
-        for module in self.net.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+        if self.recipe.batch_norm == "frozen":
+            for module in self.net.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         if self.averaged is not None:
             self.averaged.eval()
         return self
@@ -133,6 +134,7 @@ class QualityTraining(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seed dropout by the epoch, so that a resumed run repeats the original exactly."""
+        self.train()  # Lightning leaves modules in the mode it finds them in
         torch.manual_seed(self.recipe.seed * 100_003 + self.current_epoch)
 
     def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
@@ -153,6 +155,8 @@ class QualityTraining(L.LightningModule):
         for mean, new in zip(self.averaged.parameters(), self.net.parameters(), strict=True):
             if new.requires_grad:
                 mean.lerp_(new.detach(), 1 - decay)
+        for mean, new in zip(self.averaged.buffers(), self.net.buffers(), strict=True):
+            mean.copy_(new)
 
     def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
         """Collect scores; the figures need the whole validation part."""

@@ -90,6 +90,7 @@ class Recipe(Strict):
     loss: Loss = Loss()
     crop: Crop = Crop()
     flip: bool = True
+    batch_norm: Literal["frozen", "batch"] = "frozen"
     average: float = Field(
         default=0.0, ge=0, lt=1, description="decay of the weights' moving average"
     )

@@ -172,7 +172,10 @@ def train(
         )
         data = Examples(items, caches, sets, flip=recipe.flip and training, seed=recipe.seed)
         samplers.append(sampler)
-        loaders.append(DataLoader(data, batch_sampler=sampler, num_workers=0))
+        # a generator of its own: a loader draws a seed when it starts, which on a resumed run
+        # would shift the random numbers that dropout sees
+        own = torch.Generator().manual_seed(recipe.seed)
+        loaders.append(DataLoader(data, batch_sampler=sampler, num_workers=0, generator=own))
 
     module = QualityTraining(net, recipe, names)
     keep = ModelCheckpoint(
@@ -199,6 +202,9 @@ def train(
         log_every_n_steps=10,
     )
     last = out / "checkpoints" / "last.ckpt"
+    if last.exists():
+        # Lightning asks for the first batch of a resumed run before it tells anyone the epoch
+        samplers[0].set_epoch(torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1)
     trainer.fit(
         module,
         loaders[0],
@@ -231,6 +237,9 @@ def _save(
     if recipe.backbone_rate:
         free |= {id(p) for p in net.backbone_parameters(backbone_stage(recipe.stage))}
     names = {name for name, p in net.named_parameters() if id(p) in free}
+    if recipe.batch_norm == "batch":  # running statistics moved with the weights
+        parents = {name.rpartition(".")[0] for name in names}
+        names |= {name for name, _ in net.named_buffers() if name.rpartition(".")[0] in parents}
     levels = int(recipe.config.get("levels", 5))
     data = tuple(
         f"{part.train.name}: {len(part.train)} images trained on, "

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import pearsonr
+from tests.pictures import picture
+
+from halfsight.datasets import DatasetError
+from halfsight.evaluation import evaluate
+from halfsight.scorer import Scorer
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "Images").mkdir()
+    rows = [("filename", "mos", "split")]
+    for number in range(10):
+        name = f"Images/ss0{1 + number % 2} ({number}).jpg"
+        Image.fromarray(picture(130, 140 + number, number)).save(tmp_path / name)
+        rows.append((name, f"{number / 9:.3f}", "test"))
+    with (tmp_path / "biq2021.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return tmp_path
+
+
+def test_figures_are_those_of_the_scores(scorer: Scorer, root: Path) -> None:
+    report = evaluate(scorer, "biq2021", root, split="test", resamples=50)
+    scores = [scorer.score(root / name) for name, _, _ in report.rows]
+    mos = [1 + 4 * number / 9 for number in range(10)]
+    assert [row[1] for row in report.rows] == scores
+    assert np.allclose([row[2] for row in report.rows], mos, atol=2e-3)
+    whole = report.parts["all"]
+    assert whole.plcc == pytest.approx(pearsonr(scores, mos)[0], abs=1e-3)
+    assert set(report.parts) == {"all", "ss01", "ss02"}
+    assert report.parts["ss01"].n == 5
+    figure = report.figure()
+    assert figure.plcc_interval[0] <= figure.plcc <= figure.plcc_interval[1]
+    assert len(report.scores_csv().splitlines()) == 11
+
+
+def test_bad_images_are_listed(scorer: Scorer, root: Path) -> None:
+    (root / "Images" / "ss01 (0).jpg").write_bytes(b"")
+    report = evaluate(scorer, "biq2021", root, resamples=10)
+    assert len(report.failures) == 1
+    assert report.total == 10
+    assert report.parts["all"].n == 9
+    with pytest.raises(DatasetError, match="at least 3"):
+        evaluate(scorer, "biq2021", root, limit=2, resamples=10)

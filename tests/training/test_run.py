@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tests.pictures import picture
+from typer.testing import CliRunner
+
+from halfsight import scorer as scorers
+from halfsight.cli import app
+from halfsight.datasets import DatasetError
+from halfsight.training import recipe as recipes
+from halfsight.training import run
+from halfsight.training.recipe import Recipe, RecipeError
+
+RECIPE = {
+    "model": "triq",
+    "config": {"backbone": "tf_efficientnet_lite0", "position_grid": [4, 4], "pool_from": 8},
+    "sources": [{"name": "clive", "repeat": 2}],
+    "validation": {"fraction": 0.3},
+    "stage": 5,
+    "epochs": 3,
+    "batch": 4,
+    "head_rate": 1e-3,
+    "backbone_rate": 1e-4,
+    "schedule": {"warmup": 0.5},
+    "loss": {"cross_entropy": 1.0, "correlation": 0.5},
+    "crop": {"smallest": 0.7, "largest": 1.0},
+    "average": 0.9,
+    "seed": 5,
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set in the layout of CLIVE's CSV; quality falls with the noise."""
+    place = tmp_path_factory.mktemp("clive")
+    (place / "images").mkdir()
+    with (place / "clive.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("filename", "mos", "mos_std", "split"))
+        for number in range(14):
+            size = (128, 160) if number % 2 else (144, 144)
+            name = f"images/{number}.png"
+            Image.fromarray(picture(*size, number)).save(place / name)
+            writer.writerow((name, 10 + 6 * number, 18, "train" if number < 11 else "val"))
+    return place
+
+
+def trained(root: Path, out: Path, **changes: object) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    recipe = Recipe.model_validate(RECIPE | changes)
+    card = run.train(recipe, {"clive": root}, out=out, cache=out.parent / "cache", quiet=True)
+    assert card.status == "trained here"
+    return load_file(out / "triq.safetensors")
+
+
+def test_a_resumed_run_repeats_the_original_exactly(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(root, tmp_path / "whole")
+
+    from halfsight.training.module import QualityTraining
+
+    original = QualityTraining.on_train_epoch_start
+
+    def stopped(self: QualityTraining) -> None:
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(QualityTraining, "on_train_epoch_start", stopped)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            trained(root, tmp_path / "halves")
+    assert not (tmp_path / "halves" / "triq.safetensors").exists()
+    resumed = trained(root, tmp_path / "halves")
+    assert whole.keys() == resumed.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, resumed[name]), name
+
+
+def test_the_free_part_is_trained_and_the_rest_is_not(root: Path, tmp_path: Path) -> None:
+    state = trained(root, tmp_path / "run", epochs=1)
+    assert "head_output.weight" in state
+    assert any(name.startswith("backbone.net.blocks.5") for name in state)
+    assert not any(name.startswith("backbone.net.blocks.4") for name in state)
+    scorer = scorers.load(tmp_path / "run" / "triq.safetensors")
+    fresh = scorers.registry.entry("triq").build(**RECIPE["config"])  # type: ignore[arg-type]
+    fresh.load_backbone(offline=True)
+    ours, theirs = scorer.net.state_dict(), fresh.state_dict()
+    late, early = "backbone.net.blocks.5.0.conv_pw.weight", "backbone.net.blocks.3.0.conv_pw.weight"
+    assert torch.equal(ours[early], theirs[early])
+    assert not torch.equal(ours[late], theirs[late])
+    card = scorer.card
+    assert card.data[0].startswith("clive: ")
+    assert card.recipe["epochs"] == 1
+    assert 1 <= scorer.score(root / "images" / "3.png") <= 5
+
+
+def test_a_frozen_backbone_stores_the_head_alone(root: Path, tmp_path: Path) -> None:
+    state = trained(root, tmp_path / "run", epochs=1, stage=-1, backbone_rate=0.0)
+    assert not any(name.startswith("backbone.") for name in state)
+
+
+def test_train_and_evaluate_commands(root: Path, tmp_path: Path) -> None:
+    import json
+
+    import yaml
+
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(RECIPE | {"epochs": 1}))
+    cli = CliRunner()
+    out = tmp_path / "run"
+    arguments = ["train", "triq", "clive", "--root", str(root), "-o", str(out)]
+    made = cli.invoke(app, [*arguments, "--recipe", str(file)])
+    assert made.exit_code == 0, made.stderr
+    weights = made.stdout.strip().splitlines()[-1]
+    assert (out / "log" / "metrics.csv").is_file()
+    shown = cli.invoke(
+        app, ["evaluate", weights, "clive", "--root", str(root), "--split", "val", "--json"]
+    )
+    assert shown.exit_code == 0, shown.stderr
+    found = json.loads(shown.stdout)
+    assert found["parts"]["all"]["n"] == 3
+    assert -1 <= found["parts"]["all"]["srocc"] <= 1
+    wrong = cli.invoke(app, [*arguments, "--recipe", str(tmp_path / "none.yaml")])
+    assert wrong.exit_code == 2
+    assert len(wrong.stderr.splitlines()) == 1
+
+
+def test_recipes_are_checked(tmp_path: Path) -> None:
+    for name in recipes.shipped():
+        assert recipes.read(name).epochs >= 1
+    file = tmp_path / "bad.yaml"
+    for text, said in [
+        ("model: [", "not valid YAML"),
+        ("model: triq", "Field required"),
+        ("model: triq\nepochz: 3", "epochz|Field required"),
+    ]:
+        file.write_text(text)
+        with pytest.raises(RecipeError, match=said):
+            recipes.read(file)
+
+
+def test_missing_roots_and_splits_are_named(root: Path, tmp_path: Path) -> None:
+    recipe = Recipe.model_validate(RECIPE)
+    with pytest.raises(RecipeError, match="--root clive=DIR"):
+        run.parts_of(recipe, {}, hashes=tmp_path)
+    wrong = Recipe.model_validate(RECIPE | {"validation": {"split": "holdout"}})
+    with pytest.raises(DatasetError, match="holdout"):
+        run.parts_of(wrong, {"clive": root}, hashes=tmp_path)
