@@ -15,6 +15,7 @@ from halfsight.datasets import DatasetError
 from halfsight.training import recipe as recipes
 from halfsight.training import run
 from halfsight.training.recipe import Recipe, RecipeError
+from halfsight.weights import store
 
 RECIPE = {
     "model": "triq",
@@ -128,6 +129,12 @@ def test_train_and_evaluate_commands(root: Path, tmp_path: Path) -> None:
     found = json.loads(shown.stdout)
     assert found["parts"]["all"]["n"] == 3
     assert -1 <= found["parts"]["all"]["srocc"] <= 1
+    recorded = cli.invoke(
+        app, ["evaluate", weights, "clive", "--root", str(root), "--split", "val", "--record"]
+    )
+    assert recorded.exit_code == 0, recorded.stderr
+    card = store.read_card(Path(weights))
+    assert [(one.dataset, one.split, one.n) for one in card.figures] == [("clive", "val", 3)]
     wrong = cli.invoke(app, [*arguments, "--recipe", str(tmp_path / "none.yaml")])
     assert wrong.exit_code == 2
     assert len(wrong.stderr.splitlines()) == 1

@@ -112,6 +112,9 @@ def register(app: typer.Typer) -> None:
         limit: Annotated[
             int | None, typer.Option(help="Score only the first images of the split.")
         ] = None,
+        record: Annotated[
+            bool, typer.Option("--record", help="Write the figures into the weight file's card.")
+        ] = False,
         offline: console.Online = True,
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     ) -> None:
@@ -119,7 +122,10 @@ def register(app: typer.Typer) -> None:
         from halfsight import evaluation
         from halfsight.datasets import DatasetError
         from halfsight.outputs import OutputError, write_atomic
+        from halfsight.weights import store
 
+        if record and not model.endswith(".safetensors"):
+            console.usage(f"got --record with model {model!r}, expected a .safetensors file")
         scorer = console.load_model(model, offline=offline)
         try:
             with console.progress(f"scoring {dataset}", None) as bar:
@@ -138,6 +144,8 @@ def register(app: typer.Typer) -> None:
                 )
             if scores is not None:
                 write_atomic(scores, report.scores_csv())
+            if record:
+                store.record(Path(model), report.figure(note="; ".join(report.notes)))
         except (DatasetError, OutputError) as error:
             console.usage(str(error))
         if as_json:

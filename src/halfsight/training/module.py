@@ -155,8 +155,9 @@ class QualityTraining(L.LightningModule):
         for mean, new in zip(self.averaged.parameters(), self.net.parameters(), strict=True):
             if new.requires_grad:
                 mean.lerp_(new.detach(), 1 - decay)
-        for mean, new in zip(self.averaged.buffers(), self.net.buffers(), strict=True):
-            mean.copy_(new)
+        pairs = zip(self.averaged.buffers(), self.net.buffers(), strict=True)
+        for kept, current in pairs:
+            kept.copy_(current)
 
     def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
         """Collect scores; the figures need the whole validation part."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from halfsight.models import registry
 from halfsight.models.backbone import WeightsError
 from halfsight.models.base import QualityNet
-from halfsight.models.card import ModelCard
+from halfsight.models.card import Figure, ModelCard
 from halfsight.outputs import write_atomic
 
 
@@ -68,6 +68,17 @@ def save(weights: Path, net: QualityNet, card: ModelCard, *, names: set[str]) ->
     write_atomic(weights, blob)
     write_atomic(weights.with_suffix(".json"), finished.model_dump_json(indent=2) + "\n")
     return finished
+
+
+def record(weights: Path, figure: Figure) -> ModelCard:
+    """Write measured figures into the card; those of the same data set and split are replaced."""
+    card = read_card(weights)
+    others = tuple(
+        one for one in card.figures if (one.dataset, one.split) != (figure.dataset, figure.split)
+    )
+    updated = card.model_copy(update={"figures": (*others, figure)})
+    write_atomic(weights.with_suffix(".json"), updated.model_dump_json(indent=2) + "\n")
+    return updated
 
 
 def load(weights: Path, *, offline: bool = True) -> tuple[QualityNet, ModelCard]:
