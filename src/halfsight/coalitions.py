@@ -269,6 +269,18 @@ def mobius(tables: npt.ArrayLike) -> Float64Array:
     return out
 
 
+def shapley_weights(n: int) -> Float64Array:
+    """What every table entry counts for in every region's Shapley value.
+
+    Returns:
+        Read-only float64 (2**n, n): ``shapley(table) == table @ shapley_weights(n)``.
+
+    Raises:
+        CoalitionError: if ``n`` is out of range.
+    """
+    return _value_weights(_checked(n), "shapley")
+
+
 @cache
 def _value_weights(n: int, kind: Interaction) -> Float64Array:
     """Weight of every table entry in every region's value: shape (2**n, n)."""

@@ -17,11 +17,16 @@ from halfsight import coalitions, importance
 from halfsight.grid import RegionGrid
 from halfsight.images import Photograph
 from halfsight.importance import Criterion
+from halfsight.masking.base import Coalitions, Masker, Masks, Progress, collect, complete
+from halfsight.masking.choose import choose
 from halfsight.models.card import ModelCard, Scale
 from halfsight.outputs import claim_folder, write_atomic
 from halfsight.scorer import Scorer, Source
 
 Floats = npt.NDArray[np.float32]
+
+DRAWN = 512
+"""Masks drawn by default where each costs a pass of the network; all of them if there are fewer."""
 
 
 def shortest(value: np.float32) -> float:
@@ -43,7 +48,8 @@ class Explanation:
         importance: float64 (n,), row-major; higher decides more; signed for ``shapley``.
         important: the half of the regions that decides most, by number.
         trivial: the other half.
-        table: float32 (2**n,), score by bit set of masked regions (bit 0 = top-left).
+        table: float32 (2**n,), score by bit set of masked regions (bit 0 = top-left); nan where a
+            sample of the masks did not include it.
         tokens: (rows, cols) of the token map, None for models without tokens.
         notes: what was done to the photograph on the way, in words.
         seconds: wall time of the stages.
@@ -54,7 +60,8 @@ class Explanation:
             ``criterion`` among them.
         overlays: further maps of the photograph by name, each (height, width) or smaller in the
             same proportions; added with :meth:`with_maps`.
-        estimated: True if some scores of the table were interpolated from a sample of the masks.
+        estimated: True if importance was estimated from a sample of the masks.
+        standard_errors: float64 (n,) of the importance where it was estimated, None otherwise.
         masking: how regions were hidden: ``attention`` (the transformer's keys) or, for maskers
             that change the photograph, what they put in place of its pixels.
     """
@@ -78,12 +85,13 @@ class Explanation:
     importances: dict[Criterion, npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
     overlays: dict[str, npt.NDArray[np.floating]] = field(default_factory=dict, repr=False)
     estimated: bool = False
+    standard_errors: npt.NDArray[np.float64] | None = None
     masking: str = "attention"
 
     @property
     def masks(self) -> int:
-        """Number of masks that hide some but not all regions: 4094 for twelve."""
-        return len(self.table) - 2
+        """Number of masks evaluated that hide some but not all regions: 4094 if all of twelve."""
+        return int(np.isfinite(self.table[1:-1]).sum())
 
     @property
     def score_important_masked(self) -> float:
@@ -129,8 +137,11 @@ class Explanation:
         return self.grid.boxes(self.photograph.height, self.photograph.width, tokens=self.tokens)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of ``halfsight explain``."""
-        table = [shortest(v) for v in self.table]
+        """The JSON object of ``halfsight explain``; scores that were not evaluated are null."""
+        table = [shortest(v) if np.isfinite(v) else None for v in self.table]
+        sampled: dict[str, Any] = {}
+        if self.standard_errors is not None:
+            sampled["standard_error"] = [float(v) for v in self.standard_errors]
         return {
             "path": self.path,
             "model": self.model.model,
@@ -140,6 +151,7 @@ class Explanation:
             "criterion": self.criterion,
             "masks": self.masks,
             "importance": [float(v) for v in self.importance],
+            **sampled,
             "importances": {
                 name: [float(v) for v in values] for name, values in self.importances.items()
             },
@@ -188,6 +200,10 @@ def explain(
     grid: str | RegionGrid = "3x4",
     criterion: str | None = None,
     turn: bool = True,
+    masking: str | Masker = "auto",
+    masks: Masks | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Explanation:
     """Explain the score of one photograph.
 
@@ -198,12 +214,24 @@ def explain(
         criterion: one of :data:`halfsight.importance.CRITERIA`; None takes ``dist_plcc`` for models
             with level distributions and ``abs_delta`` for scalar ones.
         turn: lay the grid's longer side along the photograph's.
+        masking: ``auto``, ``attention``, ``zero``, ``mean``, ``blur``, ``zero-normalised``, or a
+            masker. ``auto`` hides regions in the attention of models with tokens, and blackens
+            their pixels for other models.
+        masks: ``all``, or how many masks to draw. None takes all where they cost little more than
+            a few, as with TRIQ, and :data:`DRAWN` otherwise. Importance from drawn masks is an
+            estimate and has standard errors.
+        seed: of the drawing.
+        progress: called with (masks done, masks in all).
 
     Raises:
         ImageError: if the photograph cannot be read, or its size is refused.
         GridError: if the grid does not fit.
         CriterionError: if the criterion is unknown or not to be had from the model.
+        MaskingError: if the masking is unknown or not to be had from the model.
+        ModelError: if a model that is not ours fails, or answers with something that is no score.
+        SampleError: if there are too few masks to estimate from.
     """
+    masker = choose(model, masking)
     chosen = None if criterion is None else importance.check(criterion)
     regions = RegionGrid.parse(grid) if isinstance(grid, str) else grid
     started = time.perf_counter()
@@ -211,11 +239,14 @@ def explain(
     if turn:
         regions = regions.oriented(photograph.height, photograph.width)
     decoded = time.perf_counter()
-    encoded = model.encode(tensor)
-    featured = time.perf_counter()
-    answers = model.coalitions(encoded, regions)
+    subject = masker.subject(model, photograph, regions, tensor=tensor)
+    prepared = time.perf_counter()
+    wanted = masks or ("all" if subject.exhaustive else DRAWN)
+    answers = collect(subject, masks=wanted, seed=seed, progress=progress)
     tabled = time.perf_counter()
     result = importance.importance(answers, chosen)
+    halves = (coalitions.index_of(half) for half in (result.important, result.trivial))
+    answers = complete(answers, subject, halves)
     importances = {
         name: importance.importance(answers, name).values for name in importance.available(answers)
     }
@@ -234,12 +265,12 @@ def explain(
         important=result.important,
         trivial=result.trivial,
         table=answers.scores,
-        tokens=encoded.shape,
-        notes=notes,
+        tokens=subject.tokens,
+        notes=(*notes, *_notes(masker, answers)),
         seconds={
             "read": decoded - started,
-            "backbone": featured - decoded,
-            "table": tabled - featured,
+            **subject.seconds,
+            "table": tabled - prepared,
             "total": finished - started,
         },
         model=model.card,
@@ -247,4 +278,19 @@ def explain(
         photograph=photograph,
         importances=importances,
         estimated=answers.estimated,
+        standard_errors=result.standard_errors,
+        masking=masker.name,
     )
+
+
+def _notes(masker: Masker, answers: Coalitions) -> tuple[str, ...]:
+    """What is not as for the exact table of a transformer."""
+    notes = []
+    if masker.name != "attention":
+        notes.append(f"regions hidden in the pixels ({masker.name})")
+    if answers.sample is not None:
+        notes.append(
+            f"{answers.masks} of {len(answers.scores) - 2} masks evaluated (seed "
+            f"{answers.sample.seed}): importance is an estimate, with standard errors"
+        )
+    return tuple(notes)

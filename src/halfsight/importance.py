@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from halfsight import coalitions
+from halfsight.masking import sampling
 from halfsight.masking.base import Coalitions
 
 Floats = npt.NDArray[np.float64]
@@ -43,12 +44,14 @@ class Importance:
         values: float64 (n,); signed for ``shapley``.
         important: the half of the regions with the largest magnitude, in order of their numbers.
         trivial: the other regions.
+        standard_errors: float64 (n,) where the masks were sampled, None where it is exact.
     """
 
     criterion: Criterion
     values: Floats
     important: tuple[int, ...]
     trivial: tuple[int, ...]
+    standard_errors: Floats | None = None
 
 
 def default_criterion(answers: Coalitions) -> Criterion:
@@ -121,17 +124,31 @@ def response(answers: Coalitions, criterion: Criterion) -> Floats:
 def importance(answers: Coalitions, criterion: Criterion | None = None) -> Importance:
     """Importance of every region by a criterion, and the split.
 
+    Where the masks were sampled it is estimated, with standard errors.
+
     Raises:
         CriterionError: as :func:`response`.
     """
     chosen = criterion or default_criterion(answers)
-    n = answers.scores.size.bit_length() - 1
-    if chosen == "shapley":
-        values = coalitions.shapley(answers.scores)
+    shapley = chosen == "shapley"
+    table = answers.scores if shapley else response(answers, chosen)
+    n, errors = answers.regions, None
+    if answers.sample is not None:
+        weights = coalitions.shapley_weights(n) if shapley else _average_weights(n)
+        values, errors = sampling.estimate(table, answers.sample, weights)
+    elif shapley:
+        values = coalitions.shapley(table)
     else:
-        values = coalitions.average_over_masks(response(answers, chosen), n)
+        values = coalitions.average_over_masks(table, n)
     important, trivial = split(values)
-    return Importance(chosen, values, important, trivial)
+    return Importance(chosen, values, important, trivial, errors)
+
+
+def _average_weights(n: int) -> Floats:
+    """Weights (2**n, n) of the mean over the proper masks that contain each region."""
+    weights = coalitions.membership(n) / ((1 << n - 1) - 1)
+    weights[-1] = 0
+    return np.asarray(weights)
 
 
 def split(values: npt.ArrayLike) -> tuple[tuple[int, ...], tuple[int, ...]]:
