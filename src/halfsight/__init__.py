@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from halfsight.grid import RegionGrid
     from halfsight.images import ImageError
     from halfsight.scorer import Prediction, Scorer, load
+    from halfsight.wrapping import wrap, wrap_onnx
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,8 @@ _LAZY = {
     "Prediction": "halfsight.scorer",
     "Scorer": "halfsight.scorer",
     "load": "halfsight.scorer",
+    "wrap": "halfsight.wrapping",
+    "wrap_onnx": "halfsight.wrapping",
 }
 
 __all__ = [
@@ -38,6 +41,8 @@ __all__ = [
     "__version__",
     "explain",
     "load",
+    "wrap",
+    "wrap_onnx",
 ]
 
 

@@ -21,8 +21,9 @@ from halfsight.masking.base import Coalitions, Encoded
 from halfsight.masking.plain import plain_table
 from halfsight.models import registry
 from halfsight.models.backbone import WeightsError
-from halfsight.models.base import QualityNet, mean_level
+from halfsight.models.base import QualityNet
 from halfsight.models.card import ModelCard, Scale
+from halfsight.models.external import External
 from halfsight.models.inputs import InputError, InputPolicy
 from halfsight.models.triq import TRIQ
 from halfsight.weights import store
@@ -77,7 +78,8 @@ class Scorer:
         digest = hashlib.sha256(repr(sorted(self.policy.to_dict().items())).encode())
         for name, tensor in self.net.state_dict().items():
             digest.update(name.encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())  # NumPy has no bfloat16
         return digest.hexdigest()
 
     def read(self, source: Source) -> tuple[Photograph, torch.Tensor, tuple[str, ...]]:
@@ -111,7 +113,8 @@ class Scorer:
         if output.ndim == 2:
             distribution = tuple(float(p) for p in output[0])
         height, width = int(tensor.shape[-2]), int(tensor.shape[-1])
-        return Prediction(float(mean_level(output)[0]), distribution, (height, width), notes)
+        score = float(self.net.scores(output)[0])
+        return Prediction(score, distribution, (height, width), notes)
 
     def score(self, source: Source) -> float:
         """Score of one photograph on :attr:`scale`.
@@ -128,7 +131,7 @@ class Scorer:
         Raises:
             TypeError: for models without tokens.
         """
-        net = self._transformer()
+        net = self.transformer()
         tokens, shape = net.tokens(net.backbone(tensor))
         return Encoded(tokens, shape, (int(tensor.shape[-2]), int(tensor.shape[-1])))
 
@@ -144,9 +147,22 @@ class Scorer:
                 f"got a {grid} grid for {rows}x{cols} tokens, expected at least one token a "
                 "region; use a smaller grid or a larger photograph"
             )
-        return plain_table(self._transformer(), encoded, grid)
+        return plain_table(self.transformer(), encoded, grid)
 
-    def _transformer(self) -> TRIQ:
+    def token_shape(self, tensor: torch.Tensor) -> tuple[int, int] | None:
+        """(rows, cols) of the tokens of an input (1, 3, H, W), None for models without tokens."""
+        if isinstance(self.net, TRIQ):
+            return self.encode(tensor).shape
+        if isinstance(self.net, External) and self.net.transformer is not None:
+            return self.net.token_shape(int(tensor.shape[-2]), int(tensor.shape[-1]))
+        return None
+
+    def transformer(self) -> TRIQ:
+        """The network, of a model with a backbone and tokens.
+
+        Raises:
+            TypeError: for models without tokens.
+        """
         if not isinstance(self.net, TRIQ):
             raise TypeError(
                 f"got {type(self.net).__name__}, expected a model with tokens such as TRIQ"
@@ -158,7 +174,7 @@ def load(name: str | os.PathLike[str] = "triq", *, offline: bool = True) -> Scor
     """A model by name, with its embedded weights, or from a weight file with its card beside it.
 
     Args:
-        name: name in the registry, or path of a ``.safetensors`` file.
+        name: name in the registry, or path of a ``.safetensors`` or ``.onnx`` file.
         offline: forbid downloads of backbone weights that no installed package carries.
 
     Raises:
@@ -166,6 +182,10 @@ def load(name: str | os.PathLike[str] = "triq", *, offline: bool = True) -> Scor
         WeightsError: if its weights are not at hand or damaged.
     """
     text = os.fspath(name)
+    if text.endswith(".onnx"):
+        from halfsight import wrapping  # it makes scorers, and imports this
+
+        return wrapping.load_onnx(text)
     if text.endswith(".safetensors"):
         path = Path(text)
     else:

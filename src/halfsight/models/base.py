@@ -41,6 +41,10 @@ class QualityNet(nn.Module):
     def rest(self, features: Tensor, stage: int) -> Tensor:
         """What :meth:`stem` gave to probabilities (N, K) or scores (N,)."""
 
+    def scores(self, output: Tensor) -> Tensor:
+        """Output (N, K) or (N,) to scores (N,) on the model's scale: by default the mean level."""
+        return mean_level(output)
+
     @abstractmethod
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters outside the pretrained backbone."""

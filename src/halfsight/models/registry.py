@@ -18,6 +18,10 @@ from halfsight.models.inputs import InputPolicy
 
 BUILT_IN = {
     "triq": "halfsight.models.triq",
+    "aihiqnet": "halfsight.models.aihiqnet",
+    "koncept512": "halfsight.models.koncept512",
+    "dbcnn": "halfsight.models.dbcnn",
+    "swin_iqa": "halfsight.models.swin_iqa",
 }
 
 

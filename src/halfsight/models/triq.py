@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from halfsight.models.backbone import Backbone, load_imagenet
+from halfsight.models.backbone import Backbone
 from halfsight.models.base import QualityNet
 from halfsight.models.inputs import InputPolicy
+from halfsight.models.packaged import load_imagenet
 from halfsight.models.registry import ModelEntry
 
 MASK_LOGIT = -1e9
