@@ -1,16 +1,14 @@
-"""Tables of coalitions for many photographs: in memory, and as resumable Parquet shards.
+"""Tables of coalitions for many photographs, in memory and on disk.
 
-On disk a table is a folder: ``manifest.json`` says what it was made from and with; ``shards/`` holds
-Parquet files of up to :data:`SHARD` photographs. A shard's name is a digest of the model, the
-options and the ids in it, so a shard that is there is a shard that is right: an interrupted run
-loses at most the shards in flight, and never writes one twice under two names.
+On disk a table is a folder: ``manifest.json`` says what it was made from and with; ``shards/``
+holds Parquet files of some photographs each, whose schema metadata repeat the provenance.
+:mod:`halfsight.engines` makes them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from halfsight import importance
 from halfsight.explanation import Explanation
 from halfsight.importance import Criterion
-from halfsight.outputs import OutputError, atomic_path, write_atomic
+from halfsight.outputs import MANIFEST
 
-SHARD = 32
-"""Photographs in a shard: what a kill loses, about half a minute on two cores."""
-
-MANIFEST = "manifest.json"
-FORMAT = 1
+PROVENANCE = b"halfsight"
+"""Key of the provenance, as JSON, in a shard's schema metadata."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -129,7 +125,15 @@ class CoalitionTable:
                 f"{place}: {len(missing)} of {len(manifest['shards'])} shards are missing; "
                 "go on with: halfsight table build ... --resume"
             )
-        tables = [pq.read_table(place / name) for name in manifest["shards"]]
+        tables = []
+        for name in manifest["shards"]:
+            try:
+                tables.append(pq.read_table(place / name))
+            except pa.ArrowInvalid as error:
+                raise TableError(
+                    f"{place / name}: damaged ({error}); delete it and go on with: "
+                    "halfsight table build ... --resume"
+                ) from None
         return from_arrow(pa.concat_tables(tables), manifest["provenance"])
 
 
@@ -141,7 +145,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_bytes())
     except OSError as error:
         raise TableError(
             f"{path}: {error.strerror or error}; expected a table made by halfsight table build"
@@ -159,8 +163,8 @@ def row(name: str, result: Explanation) -> dict[str, Any]:
     Raises:
         TableError: if the masks were sampled; a table holds every coalition.
     """
-    if not np.isfinite(result.table).all():
-        raise TableError(f"{name}: got sampled masks, expected all of them; use masks='all'")
+    if result.estimated:
+        raise TableError(f"{name}: got a sample of the masks, expected all; use masks='all'")
     return {
         "id": name,
         "rows": result.grid.rows,
@@ -168,9 +172,8 @@ def row(name: str, result: Explanation) -> dict[str, Any]:
         "height": result.photograph.height,
         "width": result.photograph.width,
         "scores": result.table,
-        "distribution": None if result.distribution is None else list(result.distribution),
+        "distribution": result.distribution,
         **{key: values.astype(np.float32) for key, values in result.importances.items()},
-        "error": None,
     }
 
 
@@ -179,7 +182,9 @@ def failed_row(name: str, error: object) -> dict[str, Any]:
     return {"id": name, "error": str(error)}
 
 
-def to_arrow(rows: Sequence[Mapping[str, Any]], regions: int) -> pa.Table:
+def to_arrow(
+    rows: Sequence[Mapping[str, Any]], regions: int, provenance: Mapping[str, Any]
+) -> pa.Table:
     """Rows to an Arrow table with a fixed schema, so that shards of all kinds can be joined."""
 
     def floats(length: int) -> pa.DataType:
@@ -196,7 +201,8 @@ def to_arrow(rows: Sequence[Mapping[str, Any]], regions: int) -> pa.Table:
             ("distribution", pa.list_(pa.float32())),
             *((name, floats(regions)) for name in importance.CRITERIA),
             ("error", pa.string()),
-        ]
+        ],
+        metadata={PROVENANCE: json.dumps(provenance, sort_keys=True).encode()},
     )
     columns = [pa.array([one.get(part.name) for one in rows], type=part.type) for part in schema]
     return pa.Table.from_arrays(columns, schema=schema)
@@ -204,15 +210,15 @@ def to_arrow(rows: Sequence[Mapping[str, Any]], regions: int) -> pa.Table:
 
 def from_arrow(table: pa.Table, provenance: Mapping[str, Any]) -> CoalitionTable:
     """An Arrow table of shards to a table in memory."""
-    broken = table.filter(pa.compute.is_valid(table["error"]))
-    whole = table.filter(pa.compute.is_null(table["error"]))
+    broken = table.filter(pc.is_valid(table["error"]))
+    whole = table.filter(pc.is_null(table["error"]))
 
     def stacked(name: str) -> Floats:
-        column = whole[name].combine_chunks()
-        flat = column.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(flat, dtype=np.float32).reshape(len(whole), -1)
+        length = table.schema.field(name).type.list_size
+        flat = whole[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(flat, dtype=np.float32).reshape(len(whole), length)
 
-    criteria = [name for name in importance.CRITERIA if len(whole) and whole[name].null_count == 0]
+    criteria = [name for name in importance.CRITERIA if whole[name].null_count == 0]
     return CoalitionTable(
         ids=tuple(whole["id"].to_pylist()),
         scores=stacked("scores"),
@@ -221,105 +227,3 @@ def from_arrow(table: pa.Table, provenance: Mapping[str, Any]) -> CoalitionTable
         failures=tuple(zip(broken["id"].to_pylist(), broken["error"].to_pylist(), strict=True)),
         provenance=dict(provenance),
     )
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Photographs that are worked on and written together: the unit of every engine.
-
-    Attributes:
-        name: file name below the table's folder.
-        items: (id, file) of each photograph.
-    """
-
-    name: str
-    items: tuple[tuple[str, str], ...]
-
-    def write(self, folder: Path, rows: Sequence[Mapping[str, Any]], regions: int) -> None:
-        """Write the rows as this shard's file, whole or not at all.
-
-        Raises:
-            OutputError: if it cannot be written.
-        """
-        path = folder / self.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            pq.write_table(to_arrow(rows, regions), temporary, compression="zstd")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A table to be built: its shards, and which of them are there already."""
-
-    folder: Path
-    shards: tuple[Shard, ...]
-    regions: int
-
-    def missing(self) -> Iterator[Shard]:
-        """Shards still to be made."""
-        return (shard for shard in self.shards if not (self.folder / shard.name).is_file())
-
-
-def plan(
-    folder: str | Path,
-    items: Sequence[tuple[str, str]],
-    provenance: Mapping[str, Any],
-    regions: int,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    shard: int = SHARD,
-) -> Plan:
-    """Lay out a table and write its manifest.
-
-    Args:
-        folder: the table's folder.
-        items: (id, file) of each photograph; ids are unique.
-        provenance: everything the scores depend on but the photographs.
-        regions: number of regions.
-        resume: go on with an earlier run of the same table.
-        overwrite: drop an earlier table.
-        shard: photographs in a shard.
-
-    Raises:
-        OutputError: if the folder holds something else, or a table and neither ``resume`` nor
-            ``overwrite`` is set.
-        TableError: if ``resume`` finds a table of another model, options or photographs.
-    """
-    place = Path(folder)
-    key = json.dumps(provenance, sort_keys=True)
-    shards = []
-    for start in range(0, len(items), shard):
-        part = tuple(items[start : start + shard])
-        ids = json.dumps([key, [name for name, _ in part]]).encode()
-        shards.append(Shard(f"shards/{hashlib.sha256(ids).hexdigest()[:24]}.parquet", part))
-    manifest = {
-        "made_by": "halfsight",
-        "kind": "coalition table",
-        "format": FORMAT,
-        "provenance": dict(provenance),
-        "photographs": len(items),
-        "shards": [one.name for one in shards],
-    }
-    if place.is_dir() and any(place.iterdir()):
-        try:
-            earlier = read_manifest(place)
-        except TableError:
-            raise OutputError(
-                str(place), "got a folder that is not empty and not a table", "give another folder"
-            ) from None
-        if resume:
-            if earlier != manifest:
-                raise TableError(
-                    f"{place}: was begun with another model, other options or photographs; "
-                    "give another folder, or --overwrite"
-                )
-        elif overwrite:
-            for name in earlier["shards"]:
-                (place / name).unlink(missing_ok=True)
-        else:
-            raise OutputError(
-                str(place), "has a table already", "use --resume, --overwrite or another folder"
-            )
-    write_atomic(place / MANIFEST, json.dumps(manifest, indent=2) + "\n")
-    return Plan(place, tuple(shards), regions)

@@ -39,9 +39,13 @@ def register(app: typer.Typer) -> None:
         ] = False,
         engine: Annotated[Engine, typer.Option(help="Where the work runs.")] = Engine.local,
         workers: Annotated[
-            int | None, typer.Option(help="Photographs at once; the number of cores by default.")
+            int | None,
+            typer.Option(help="Photographs at once; the number of cores by default.", min=1),
         ] = None,
-        limit: Annotated[int | None, typer.Option(help="Only the first images.")] = None,
+        limit: Annotated[int | None, typer.Option(help="Only the first images.", min=1)] = None,
+        shard: Annotated[
+            int, typer.Option(help="Photographs in a file: what a killed worker loses.", min=1)
+        ] = 32,
         resume: Annotated[
             bool, typer.Option("--resume", help="Go on with an earlier run.")
         ] = False,
@@ -53,6 +57,7 @@ def register(app: typer.Typer) -> None:
         """Score every coalition of every photograph; resumable after a kill."""
         from halfsight import datasets, table
         from halfsight.engines import local
+        from halfsight.engines.plan import plan as lay_out
         from halfsight.engines.units import Job
         from halfsight.grid import GridError
         from halfsight.outputs import OutputError
@@ -62,13 +67,14 @@ def register(app: typer.Typer) -> None:
         try:
             found = datasets.load(dataset, root, split=split)
             items = [(sample.id, str(sample.path)) for sample in found][:limit]
-            plan = table.plan(
+            plan = lay_out(
                 output,
                 items,
                 job.provenance(scorer),
                 job.regions,
                 resume=resume,
                 overwrite=overwrite,
+                shard=shard,
             )
             with console.progress("building", len(items)) as bar:
 
@@ -76,9 +82,9 @@ def register(app: typer.Typer) -> None:
                     bar.update(bar.task_ids[0], completed=done, total=total)
 
                 if engine is Engine.ray:
-                    from halfsight.engines import ray
+                    from halfsight.engines import ray as cluster
 
-                    ray.run(plan, job, workers=workers, progress=advance)
+                    cluster.run(plan, job, workers=workers, progress=advance)
                 else:
                     local.run(plan, job, scorer, workers=workers, progress=advance)
             made = table.CoalitionTable.load(output)

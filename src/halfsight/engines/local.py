@@ -1,7 +1,7 @@
 """One machine: a thread a core, each taking photographs from decoding to the finished row.
 
 Decoding, the network and the table of one photograph overlap with those of the others; a shard is
-written in the background as soon as its last photograph is done.
+written in the background as soon as its last photograph is done, at most two behind.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from halfsight.engines.units import Job, one_row, one_thread
+from halfsight.engines.plan import Plan, Shard
+from halfsight.engines.units import Job, one_row, one_thread, threads_restored
 from halfsight.scorer import Scorer
-from halfsight.table import Plan, Shard
 
 Progress = Callable[[int, int], None]
+"""Called with (photographs done, photographs in all)."""
+
+
+def cores() -> int:
+    """Cores this process may use; fewer than the machine's in a container or a batch job."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
 
 
 def run(
@@ -30,52 +39,44 @@ def run(
     """Make the missing shards of a plan.
 
     Args:
-        plan: from :func:`halfsight.table.plan`.
+        plan: from :func:`halfsight.engines.plan.plan`.
         job: the options.
         scorer: the job's model.
-        workers: photographs worked on at once; the number of cores by default.
-        progress: called with (photographs done, photographs in all).
+        workers: photographs worked on at once; one a core by default.
+        progress: told after every photograph.
 
     Raises:
         OutputError: if a shard cannot be written.
     """
-    count = workers or os.cpu_count() or 1
-    total = sum(len(shard.items) for shard in plan.shards)
-    missing = list(plan.missing())
-    done = total - sum(len(shard.items) for shard in missing)
-    if progress is not None:
-        progress(done, total)
+    tell = progress or (lambda done, total: None)
+    missing = deque(plan.missing())
+    done = plan.photographs - sum(len(shard.items) for shard in missing)
+    tell(done, plan.photographs)
+    count = workers or cores()
+    # the shards behind the first keep all cores busy while its last photographs are finished
+    ahead = 2 + count // max(1, len(missing[0].items)) if missing else 0
+    flying: deque[tuple[Shard, list[Future[dict[str, Any]]]]] = deque()
+    writing: deque[Future[None]] = deque()
     with (
+        threads_restored(),
         ThreadPoolExecutor(count, initializer=one_thread) as pool,
         ThreadPoolExecutor(1) as writer,
     ):
-        flying: deque[tuple[Shard, list[Future[dict[str, Any]]]]] = deque()
-        writing: list[Future[None]] = []
-        queue = iter(missing)
         try:
-            while True:
-                # two shards in flight: the next one keeps the cores busy while one is finished
-                while len(flying) < 2 and (shard := next(queue, None)) is not None:
-                    flying.append(
-                        (
-                            shard,
-                            [
-                                pool.submit(one_row, scorer, job, name, path)
-                                for name, path in shard.items
-                            ],
-                        )
-                    )
-                if not flying:
-                    break
-                shard, futures = flying.popleft()
-                rows = []
-                for future in futures:
-                    rows.append(future.result())
+            while missing or flying:
+                while missing and len(flying) < ahead:
+                    shard = missing.popleft()
+                    rows = [pool.submit(one_row, scorer, job, *item) for item in shard.items]
+                    flying.append((shard, rows))
+                shard, rows = flying.popleft()
+                made = []
+                for future in rows:
+                    made.append(future.result())
                     done += 1
-                    if progress is not None:
-                        progress(done, total)
-                writing.append(writer.submit(shard.write, plan.folder, rows, plan.regions))
-                writing = [one for one in writing if not one.done() or one.result()]
+                    tell(done, plan.photographs)
+                writing.append(writer.submit(plan.write, shard, made))
+                while len(writing) > 1:  # a slow disk must not let finished rows pile up
+                    writing.popleft().result()
             for one in writing:
                 one.result()
         except BaseException:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -34,17 +36,22 @@ class Job:
         return load(self.model)
 
     def provenance(self, scorer: Scorer) -> dict[str, Any]:
-        """Everything a table depends on but the photographs."""
+        """Everything a table depends on but the photographs: one table, one version of all."""
         return {
             "model": scorer.name,
             "model_hash": scorer.hash,
             "grid": self.grid,
             "turn": self.turn,
+            "versions": {name: version(name) for name in ("halfsight", "torch", "pillow")},
         }
 
     @property
     def regions(self) -> int:
-        """Number of regions."""
+        """Number of regions.
+
+        Raises:
+            GridError: if the grid is not one.
+        """
         return len(RegionGrid.parse(self.grid))
 
 
@@ -58,14 +65,22 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def rows(scorer: Scorer, job: Job, items: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Rows of photographs; one that fails becomes a row with the reason."""
-    return [one_row(scorer, job, name, path) for name, path in items]
+@contextmanager
+def threads_restored() -> Iterator[None]:
+    """Undo what :func:`one_thread` in other threads does to threads that start later.
+
+    torch keeps the number for each thread, but a new thread begins with the last one set anywhere.
+    """
+    before = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def one_row(scorer: Scorer, job: Job, name: str, path: str) -> dict[str, Any]:
-    """The row of one photograph."""
+    """The row of one photograph; one that fails becomes a row with the reason."""
     try:
-        return row(name, explain(scorer, path, grid=job.grid, turn=job.turn, masks="all"))
+        return row(name, explain(scorer, path, grid=job.grid, turn=job.turn))
     except (ImageError, GridError) as error:
         return failed_row(name, error)
