@@ -13,17 +13,28 @@ import numpy as np
 
 from halfsight.models.backbone import file_sha256
 from halfsight.outputs import write_atomic
-from halfsight.report.figure import draw
+from halfsight.report import page
+from halfsight.report.embed import jpeg
+from halfsight.report.figure import draw, shown
 
 if TYPE_CHECKING:
     from halfsight.explanation import Explanation
 
+THUMB = 160
+"""Longest side in pixels of the small picture."""
 PACKAGES = ("halfsight", "torch", "timm", "numpy", "pillow")
 
 
 def write(explanation: Explanation, folder: Path) -> None:
-    """Write ``explanation.json``, ``explanation.png`` and ``maps.npz`` into an empty folder."""
+    """Write all files but the manifest into an empty folder.
+
+    These are ``explanation.json``, the interactive page ``explanation.html``, the figure
+    ``explanation.png``, the maps' values ``maps.npz``, and ``thumb.jpg`` for an index of many.
+    """
     write_atomic(folder / "explanation.json", json.dumps(explanation.to_dict()) + "\n")
+    write_atomic(folder / "explanation.html", page.render(explanation))
+    thumb = shown(np.asarray(explanation.photograph.pixels), longest=THUMB)
+    write_atomic(folder / "thumb.jpg", jpeg(thumb, quality=78))
     draw(explanation).savefig(folder / "explanation.png")
     maps: dict[str, Any] = dict(explanation.maps)
     np.savez_compressed(folder / "maps.npz", **maps)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halfsight.outputs import OutputError, write_atomic
+from halfsight.report import index
 from halfsight.report.folder import versions
+from halfsight.report.rows import Row, write_tables
 
 if TYPE_CHECKING:
     from halfsight.explanation import Explanation
     from halfsight.scorer import Scorer
 
 MANIFEST = "manifest.json"
+RESERVED = (MANIFEST, "index.html", "scores.csv", "scores.parquet")
+"""Names in the run's folder that no photograph's folder may take."""
 
 
 @dataclass
@@ -25,13 +30,14 @@ class Gallery:
 
     One file given by name goes straight into the folder. Otherwise each photograph has a folder of
     its own, which appears whole when the photograph is finished, so that a run that was killed can
-    go on.
+    go on. When all are done, an index of them and tables of their scores are written beside them.
 
     Attributes:
         folder: the run's folder.
         places: folder of each photograph.
         single: True if the run's folder is the photograph's.
         run: what must agree for finished results to be kept.
+        rows: line of each finished photograph in the index, those an earlier run left included.
     """
 
     folder: Path
@@ -39,7 +45,7 @@ class Gallery:
     single: bool
     overwrite: bool
     run: dict[str, Any]
-    kept: set[Path] = field(default_factory=set)
+    rows: dict[Path, Row] = field(default_factory=dict)
 
     @classmethod
     def open(
@@ -82,7 +88,7 @@ class Gallery:
                         "was made with another model or other options",
                         "give another folder, or --overwrite",
                     )
-                made.kept = {path for path, place in places.items() if _whole(place)}
+                made._keep()
             elif not overwrite:
                 raise OutputError(
                     str(folder),
@@ -100,7 +106,7 @@ class Gallery:
 
     def finished(self, path: Path) -> bool:
         """True if an earlier run left the photograph's result whole."""
-        return path in self.kept
+        return path in self.rows
 
     def add(self, path: Path, result: Explanation) -> None:
         """Save one photograph's result.
@@ -110,11 +116,37 @@ class Gallery:
         """
         place = self.places[path]
         result.save(place, overwrite=self.overwrite or not self.single)
+        if not self.single:
+            self.rows[path] = Row.of(result.to_dict(), self._relative(place))
 
     def close(self, problems: Sequence[object]) -> None:
-        """Write the final manifest."""
-        if not self.single:
-            self._write_manifest(finished=True, problems=problems)
+        """Write the index, the tables of scores and the final manifest.
+
+        Raises:
+            OutputError: if they cannot be written.
+        """
+        if self.single:
+            return
+        rows = [self.rows[path] for path in self.places if path in self.rows]
+        write_atomic(self.folder / "index.html", index.render(rows, problems))
+        write_tables(rows, self.folder)
+        self._write_manifest(finished=True, problems=problems)
+
+    def _keep(self) -> None:
+        """Take over the results that an earlier run left whole."""
+        for path, place in self.places.items():
+            manifest, record = _read(place / MANIFEST), _read(place / "explanation.json")
+            if manifest is None or record is None or record.get("path") != str(path):
+                continue  # not finished, or the folder of another photograph of that name
+            if all(
+                (place / name).is_file()
+                for name in ("explanation.html", *manifest.get("files", ()))
+            ):
+                with suppress(KeyError, TypeError, ValueError):  # made by an earlier version
+                    self.rows[path] = Row.of(record, self._relative(place))
+
+    def _relative(self, place: Path) -> str:
+        return place.relative_to(self.folder).as_posix()
 
     def _write_manifest(self, *, finished: bool, problems: Sequence[object]) -> None:
         manifest = {
@@ -124,8 +156,7 @@ class Gallery:
             "run": self.run,
             "finished": finished,
             "photographs": {
-                str(path): place.relative_to(self.folder).as_posix()
-                for path, place in self.places.items()
+                str(path): self._relative(place) for path, place in self.places.items()
             },
             "failures": [str(problem) for problem in problems],
         }
@@ -134,11 +165,16 @@ class Gallery:
 
 def _places(folder: Path, files: Sequence[Path]) -> dict[Path, Path]:
     """A folder for each file, named after it; equal names are numbered in order."""
-    taken: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    taken = set(RESERVED)
     places = {}
     for path in files:
-        count = taken[path.name.lower()] = taken.get(path.name.lower(), 0) + 1
-        places[path] = folder / (path.name if count == 1 else f"{path.name}~{count}")
+        name = path.name
+        while name.lower() in taken:  # on some disks Photo.jpg and photo.jpg are one
+            count = counts[path.name.lower()] = counts.get(path.name.lower(), 1) + 1
+            name = f"{path.name}~{count}"
+        taken.add(name.lower())
+        places[path] = folder / name
     return places
 
 
@@ -148,7 +184,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _whole(place: Path) -> bool:
-    return (place / MANIFEST).is_file() and (place / "explanation.json").is_file()
