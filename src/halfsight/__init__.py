@@ -12,18 +12,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from halfsight.engines.build import build_table
     from halfsight.explanation import Explanation, explain
     from halfsight.grid import RegionGrid
     from halfsight.images import ImageError
     from halfsight.scorer import Prediction, Scorer, load
+    from halfsight.table import CoalitionTable
     from halfsight.wrapping import wrap, wrap_onnx
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "CoalitionTable": "halfsight.table",
     "Explanation": "halfsight.explanation",
     "explain": "halfsight.explanation",
     "RegionGrid": "halfsight.grid",
+    "build_table": "halfsight.engines.build",
     "ImageError": "halfsight.images",
     "Prediction": "halfsight.scorer",
     "Scorer": "halfsight.scorer",
@@ -33,12 +37,14 @@ _LAZY = {
 }
 
 __all__ = [
+    "CoalitionTable",
     "Explanation",
     "ImageError",
     "Prediction",
     "RegionGrid",
     "Scorer",
     "__version__",
+    "build_table",
     "explain",
     "load",
     "wrap",
