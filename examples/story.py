@@ -26,7 +26,8 @@ def _(mo):
     # Half of an image is enough?
 
     A no-reference quality model gives a photograph a score. Which parts of the photograph
-    does the score come from? We hide every combination of twelve regions and see how the score answers.
+    does the score come from? We hide every combination of twelve regions and see how the score
+    answers.
     """)
 
 
