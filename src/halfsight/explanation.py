@@ -17,7 +17,15 @@ from halfsight import coalitions, importance
 from halfsight.grid import RegionGrid
 from halfsight.images import Photograph
 from halfsight.importance import Criterion
-from halfsight.masking.base import Coalitions, Masker, Masks, Progress, collect, complete
+from halfsight.masking.base import (
+    Coalitions,
+    Masker,
+    Masks,
+    Progress,
+    check_masks,
+    collect,
+    complete,
+)
 from halfsight.masking.choose import choose
 from halfsight.models.card import ModelCard, Scale
 from halfsight.outputs import claim_folder, write_atomic
@@ -27,6 +35,29 @@ Floats = npt.NDArray[np.float32]
 
 DRAWN = 512
 """Masks drawn by default where each costs a pass of the network; all of them if there are fewer."""
+
+
+@dataclass(frozen=True)
+class Further:
+    """What a measure or an attribution method says of the regions; its map is an overlay.
+
+    Attributes:
+        regions: float64 (n,), row-major; signed where the method is.
+        seconds: wall time.
+        options: the options as they were used, ready for JSON.
+    """
+
+    regions: npt.NDArray[np.float64]
+    seconds: float
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "regions": [float(v) for v in self.regions],
+            "seconds": self.seconds,
+            "options": self.options,
+        }
 
 
 def shortest(value: np.float32) -> float:
@@ -64,6 +95,9 @@ class Explanation:
         standard_errors: float64 (n,) of the importance where it was estimated, None otherwise.
         masking: how regions were hidden: ``attention`` (the transformer's keys) or, for maskers
             that change the photograph, what they put in place of its pixels.
+        seed: what the masks were drawn with, None if all were evaluated.
+        also: what measures and attribution methods say of the regions, by name; added with
+            :func:`halfsight.also.add`.
     """
 
     path: str | None
@@ -87,6 +121,20 @@ class Explanation:
     estimated: bool = False
     standard_errors: npt.NDArray[np.float64] | None = None
     masking: str = "attention"
+    seed: int | None = None
+    also: dict[str, Further] = field(default_factory=dict, repr=False)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the result depends on besides photograph and model, for manifests."""
+        return {
+            "grid": str(self.grid),
+            "criterion": self.criterion,
+            "masking": self.masking,
+            "masks": self.masks if self.estimated else "all",
+            "seed": self.seed,
+            "also": {name: one.options for name, one in self.also.items()},
+        }
 
     @property
     def masks(self) -> int:
@@ -142,6 +190,8 @@ class Explanation:
         sampled: dict[str, Any] = {}
         if self.standard_errors is not None:
             sampled["standard_error"] = [float(v) for v in self.standard_errors]
+            sampled["seed"] = self.seed
+        further = {name: one.to_dict() for name, one in self.also.items()}
         return {
             "path": self.path,
             "model": self.model.model,
@@ -150,6 +200,8 @@ class Explanation:
             "grid": list(self.grid.shape),
             "criterion": self.criterion,
             "masks": self.masks,
+            "masking": self.masking,
+            "estimated": self.estimated,
             "importance": [float(v) for v in self.importance],
             **sampled,
             "importances": {
@@ -164,6 +216,7 @@ class Explanation:
             "size": [self.photograph.height, self.photograph.width],
             "notes": list(self.notes),
             "seconds": self.seconds,
+            **({"also": further} if further else {}),
         }
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
@@ -234,6 +287,8 @@ def explain(
     masker = choose(model, masking)
     chosen = None if criterion is None else importance.check(criterion)
     regions = RegionGrid.parse(grid) if isinstance(grid, str) else grid
+    if masks is not None:
+        check_masks(masks, len(regions))
     started = time.perf_counter()
     photograph, tensor, notes = model.read(source)
     if turn:
@@ -241,7 +296,7 @@ def explain(
     decoded = time.perf_counter()
     subject = masker.subject(model, photograph, regions, tensor=tensor)
     prepared = time.perf_counter()
-    wanted = masks or ("all" if subject.exhaustive else DRAWN)
+    wanted: Masks = ("all" if subject.exhaustive else DRAWN) if masks is None else masks
     answers = collect(subject, masks=wanted, seed=seed, progress=progress)
     tabled = time.perf_counter()
     result = importance.importance(answers, chosen)
@@ -280,6 +335,7 @@ def explain(
         estimated=answers.estimated,
         standard_errors=result.standard_errors,
         masking=masker.name,
+        seed=None if answers.sample is None else answers.sample.seed,
     )
 
 

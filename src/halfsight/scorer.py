@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -174,7 +175,8 @@ def load(name: str | os.PathLike[str] = "triq", *, offline: bool = True) -> Scor
     """A model by name, with its embedded weights, or from a weight file with its card beside it.
 
     Args:
-        name: name in the registry, or path of a ``.safetensors`` or ``.onnx`` file.
+        name: name in the registry (of a built-in model, or of one that another package brings),
+            or path of a ``.safetensors`` or ``.onnx`` file.
         offline: forbid downloads of backbone weights that no installed package carries.
 
     Raises:
@@ -186,6 +188,9 @@ def load(name: str | os.PathLike[str] = "triq", *, offline: bool = True) -> Scor
         from halfsight import wrapping  # it makes scorers, and imports this
 
         return wrapping.load_onnx(text)
+    make = registry.ready(text)
+    if make is not None:
+        return _made(text, make)
     if text.endswith(".safetensors"):
         path = Path(text)
     else:
@@ -200,3 +205,24 @@ def load(name: str | os.PathLike[str] = "triq", *, offline: bool = True) -> Scor
         path = found
     net, card = store.load(path, offline=offline)
     return Scorer(net, registry.entry(card.model).policy(net), card)
+
+
+def _made(name: str, make: Callable[[], Any]) -> Scorer:
+    """The finished scorer of another package.
+
+    Raises:
+        WeightsError: if its function fails, or returns something else.
+    """
+    try:
+        made = make()
+    except Exception as error:  # it may fail in any way
+        raise WeightsError(
+            f"model {name!r} of another package failed to load ({type(error).__name__}: {error}); "
+            "ask its makers"
+        ) from error
+    if not isinstance(made, Scorer):
+        raise WeightsError(
+            f"got {type(made).__name__} from model {name!r} of another package, expected a Scorer; "
+            "return what halfsight.wrap gives"
+        )
+    return made

@@ -66,8 +66,15 @@ def load_model(name: str, *, offline: bool) -> Scorer:
 
 
 @contextmanager
-def progress(description: str, total: int | None) -> Iterator[Progress]:
-    """A progress bar on standard error; silent when that is no terminal."""
+def progress(description: str, total: int | None, *, inner: str = "") -> Iterator[Progress]:
+    """A progress bar on standard error; silent when that is no terminal.
+
+    Args:
+        description: of the work.
+        total: steps in all, None while unknown. A bar of a single step is not shown.
+        inner: description of a second bar inside a step, see :func:`inside`; none if empty.
+    """
+    several = total is None or total > 1
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -76,11 +83,32 @@ def progress(description: str, total: int | None) -> Iterator[Progress]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
-        disable=not err.is_terminal or (total is not None and total < 2),
+        disable=not err.is_terminal or not (several or inner),
+        redirect_stdout=False,  # or results for a file or pipe would go to the terminal
     )
     with bar:
-        bar.add_task(description, total=total)
+        bar.add_task(description, total=total, visible=several)
+        if inner:
+            bar.add_task(f"  {inner}", visible=False)
         yield bar
+
+
+def inside(bar: Progress, done: int, total: int) -> None:
+    """Move the second bar of :func:`progress`; it is shown from its first to its last step."""
+    bar.update(bar.task_ids[1], completed=done, total=total, visible=done < total)
+
+
+@contextmanager
+def above(bar: Progress) -> Iterator[None]:
+    """Print to standard output without the bar getting into the lines."""
+    if bar.disable:
+        yield
+        return
+    bar.stop()
+    try:
+        yield
+    finally:
+        bar.start()
 
 
 def one_file(paths: Sequence[str]) -> bool:

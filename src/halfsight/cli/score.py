@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
         if csv_file is not None and as_json:
             console.usage("got --csv and --json, expected one of them")
         from halfsight import images
+        from halfsight.models.external import ModelError
         from halfsight.outputs import OutputError, write_atomic
 
         found = images.find(paths, stdin=sys.stdin)
@@ -60,18 +61,17 @@ def register(app: typer.Typer) -> None:
                 except images.ImageError as error:
                     problems.append(error)
                     continue
+                except ModelError as error:
+                    problems.append(f"{path}: {error}")
+                    continue
                 finally:
                     bar.advance(bar.task_ids[0])
-                if as_json:
-                    typer.echo(json.dumps(row, ensure_ascii=False))
-                elif csv_file is not None:
+                if csv_file is not None:
                     rows.append(row)
-                else:
-                    scale = scorer.scale
-                    better = "higher is better" if scale.higher_is_better else "lower is better"
+                    continue
+                with console.above(bar):
                     typer.echo(
-                        f"{path!s:<{widest}}  {row['score']:.3f}"
-                        f"  ({scale.min:g} to {scale.max:g}, {better})"
+                        json.dumps(row, ensure_ascii=False) if as_json else line(row, widest)
                     )
         if csv_file is not None:
             try:
@@ -93,6 +93,16 @@ def record(path: str, scorer: Scorer, prediction: Prediction) -> dict[str, Any]:
         "size": [height, width],
         "notes": list(prediction.notes),
     }
+
+
+def line(row: dict[str, Any], width: int) -> str:
+    """One scored photograph for a person; the path fills ``width`` characters."""
+    scale = row["scale"]
+    better = "higher is better" if scale["higher_is_better"] else "lower is better"
+    return (
+        f"{row['path']:<{width}}  {row['score']:.3f}  "
+        f"({scale['min']:g} to {scale['max']:g}, {better})"
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from halfsight import coalitions
 from halfsight.grid import IntArray, RegionGrid
-from halfsight.masking.sampling import Sample, draw
+from halfsight.masking import sampling
+from halfsight.masking.sampling import Sample, SampleError
 
 if TYPE_CHECKING:  # a scorer has maskers; they are handed it, and import nothing of it
     from halfsight.images import Photograph
@@ -200,16 +201,47 @@ def collect(
         SampleError: if there are too few masks to estimate from.
     """
     n = len(subject.grid)
+    check_masks(masks, n)
     last = coalitions.full_mask(n)
     if masks == "all" or masks >= last - 1:
         return subject.everything(progress)
-    sample = draw(n, masks, seed=seed)
+    sample = sampling.draw(n, masks, seed=seed)
     asked = np.concatenate(([0, last], sample.masks))
     return _placed(
         Coalitions(np.full(1 << n, np.nan, np.float32), sample=sample),
         asked,
         subject.answer(asked, progress),
     )
+
+
+def check_masks(masks: Masks, n: int) -> None:
+    """Refuse a number of masks that importance of n regions cannot be estimated from.
+
+    Raises:
+        SampleError: says how many it takes.
+    """
+    if masks == "all":
+        return
+    everything = coalitions.full_mask(n) - 1
+    fewest = min(sampling.smallest(n), everything)
+    if not isinstance(masks, int) or masks < fewest:
+        expected = f"all {everything}"
+        if fewest < everything:
+            expected = f"at least {fewest} for {n} regions, or {expected}"
+        raise SampleError(f"got {masks!r} masks, expected {expected}")
+
+
+def parse_masks(text: str) -> Masks:
+    """Read ``all`` or a number of masks.
+
+    Raises:
+        SampleError: if it is neither.
+    """
+    if text == "all":
+        return "all"
+    if not text.isdecimal():
+        raise SampleError(f"got masks {text!r}, expected all or a whole number")
+    return int(text)
 
 
 def complete(found: Coalitions, subject: Subject, masks: Iterable[int]) -> Coalitions:

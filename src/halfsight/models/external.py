@@ -35,7 +35,8 @@ class External(QualityNet):
     """A module that gives a score or a distribution of levels for each image.
 
     The module itself is left as it is: it is switched to evaluation mode for each call and back
-    afterwards, runs on its own device in its own precision, and gathers no gradients.
+    afterwards, and runs on its own device in its own precision. Answers carry gradients where the
+    caller has them enabled, as attribution does.
 
     Attributes:
         module: the module, (N, 3, H, W) to (N,), (N, 1) or (N, K).
@@ -151,8 +152,9 @@ class External(QualityNet):
 
     def _call(self, images: Tensor, masks: Tensor | None) -> Tensor:
         like = next((p for p in self.module.parameters() if p.is_floating_point()), images)
+        wanted = torch.is_grad_enabled()
         # modules may keep what they compute; tensors made in inference mode would break training
-        with torch.inference_mode(False), torch.no_grad():
+        with torch.inference_mode(False), torch.set_grad_enabled(wanted):
             given = images.clone().to(like)
             try:
                 if masks is None or self.transformer is None:
@@ -183,7 +185,7 @@ class External(QualityNet):
                 f"{self.name}: got an output of shape {tuple(output.shape)}, {expected}; "
                 "return one answer an image, or give batch=1 if it takes one image at a time"
             )
-        answer: Tensor = output.detach().float().cpu()
+        answer: Tensor = output.float().cpu()
         if not torch.isfinite(answer).all():
             raise ModelError(
                 f"{self.name}: got nan or infinity, expected finite numbers; "
@@ -220,7 +222,8 @@ class External(QualityNet):
         generator = torch.Generator().manual_seed(0)
         images = torch.randn(2, 1, 3, height, width, generator=generator)
         try:
-            first, second = (self.masked(image, masks) for image in images)
+            with torch.no_grad():
+                first, second = (self.masked(image, masks) for image in images)
         except ModelError:  # it will say so itself when it is asked for a score
             return False
         return torch.equal(first, second)
@@ -254,7 +257,8 @@ def describe(module: nn.Module) -> str:
             for key, value in sorted(vars(part).items())
             if isinstance(value, (bool, int, float, str)) and key != "training"
         }
-        lines.append(f"{name} {kind.__module__}.{kind.__qualname__} {settings}")
+        # the layer's own line of settings knows strides and paddings, which are tuples
+        lines.append(f"{name} {kind.__module__}.{kind.__qualname__} {settings} {part.extra_repr()}")
     try:
         lines.append(inspect.getsource(type(module)))
     except (OSError, TypeError):  # made in an interactive session

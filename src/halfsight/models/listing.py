@@ -29,4 +29,30 @@ def card(name: str) -> ModelCard:
 
 def cards() -> list[dict[str, Any]]:
     """All cards as plain values, for ``halfsight models --json``."""
-    return [card(name).model_dump(mode="json") for name in registry.names()]
+    return [_added(name) or card(name).model_dump(mode="json") for name in registry.names()]
+
+
+def _added(name: str) -> dict[str, Any] | None:
+    """What is known of another package's finished scorer without loading it; None for the rest."""
+    point = registry.provider(name)
+    if point is None:
+        return None
+    try:
+        if registry.ready(name) is None:
+            return None
+        tensors = "made when it is used"
+    except registry.UnknownModelError as error:
+        tensors = str(error)
+    package = point.dist
+    title = f"{package.name} {package.version}" if package else point.value
+    licence = "" if package is None else str(package.metadata.get("License-Expression") or "")
+    known = ModelCard(
+        model=name,
+        title=f"of {title}",
+        status="user's own",
+        paper="",
+        licence=licence,
+        scale=Scale(min=0, max=0),
+        tensors=tensors,
+    )
+    return {**known.model_dump(mode="json"), "scale": None}  # only the scorer itself knows

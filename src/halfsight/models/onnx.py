@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -81,7 +82,7 @@ class OnnxModule(nn.Module):
         layout: how it wants its images.
         size: (height, width) in pixels that it fixes, or None.
         batch: images a call that it fixes, or None.
-        sha256: digest of the file.
+        sha256: digest of the file, and of the tensors kept beside it in ``NAME.onnx.data``.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class OnnxModule(nn.Module):
         if output is not None and output not in names:
             raise WeightsError(f"{path}: got output {output!r}, expected one of {', '.join(names)}")
         self.output = output or names[0]
-        self.sha256 = file_sha256(path)
+        self.sha256 = _digest(path)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) to the file's output."""
@@ -145,6 +146,15 @@ def _session(path: Path) -> Any:
     except Exception as error:  # onnxruntime has no common class of errors
         reason = str(error).splitlines()[0]
         raise WeightsError(f"{path}: not an ONNX model that can be run ({reason})") from None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; with one beside it that holds the tensors, of both."""
+    beside = path.with_name(f"{path.name}.data")
+    if not beside.is_file():
+        return file_sha256(path)
+    both = f"{file_sha256(path)} {file_sha256(beside)}"
+    return hashlib.sha256(both.encode()).hexdigest()
 
 
 def _layout(path: Path, shape: list[int | None]) -> Layout:

@@ -1,7 +1,8 @@
 """The models by name. A new one is a file with an ``ENTRY`` and a line here, or an entry point.
 
-Other packages add models through the entry-point group ``halfsight.models``; the entry point names
-a :class:`ModelEntry`.
+Other packages add models through the entry-point group ``halfsight.models``. The entry point names
+a :class:`ModelEntry`, or a function without arguments that returns a finished
+:class:`halfsight.Scorer`, made with :func:`halfsight.wrap` for example.
 """
 
 from __future__ import annotations
@@ -67,13 +68,48 @@ def entry(name: str) -> ModelEntry:
     if name in BUILT_IN:
         found = import_module(BUILT_IN[name]).ENTRY
     elif name in _plugins():
-        found = _plugins()[name].load()
+        found = _load(name)
     else:
         close = get_close_matches(name, names(), n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(names())}"
         raise UnknownModelError(f"got model {name!r}; {hint}")
     if not isinstance(found, ModelEntry):
         raise UnknownModelError(
-            f"got {type(found).__name__} registered as {name!r}, expected a ModelEntry"
+            f"got {type(found).__name__} registered as {name!r}, expected a ModelEntry; a finished "
+            "scorer of another package can be used, but not built, trained or given weights here"
         )
     return found
+
+
+def ready(name: str) -> Callable[[], Any] | None:
+    """What makes the finished scorer that another package registers under a name, or None.
+
+    Raises:
+        UnknownModelError: if the package cannot be imported, or registers something else.
+    """
+    if name in BUILT_IN or name not in _plugins():
+        return None
+    found = _load(name)
+    if isinstance(found, ModelEntry):
+        return None
+    if not callable(found):
+        raise UnknownModelError(
+            f"got {type(found).__name__} registered as {name!r}, expected a ModelEntry or a "
+            "function that returns a Scorer"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def provider(name: str) -> metadata.EntryPoint | None:
+    """The entry point that registers a model of another package, None for the built-in ones."""
+    return None if name in BUILT_IN else _plugins().get(name)
+
+
+def _load(name: str) -> Any:
+    point = _plugins()[name]
+    try:
+        return point.load()
+    except Exception as error:  # another package's import may fail in any way
+        raise UnknownModelError(
+            f"got model {name!r} from {point.value}, which cannot be imported: {error}"
+        ) from error
