@@ -14,6 +14,7 @@ import typer
 from halfsight.cli.catalogue import register as catalogue
 from halfsight.cli.explain import register as explain
 from halfsight.cli.score import register as score
+from halfsight.cli.serve import register as serve
 from halfsight.cli.table import register as table
 from halfsight.cli.training import register as training
 
@@ -30,6 +31,7 @@ score(app)
 catalogue(app)
 training(app)
 table(app)
+serve(app)
 
 
 def _version(asked: bool) -> None:
