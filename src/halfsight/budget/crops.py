@@ -1,0 +1,199 @@
+"""Blocks of a photograph through the backbone, their tokens at their true positions.
+
+A block is what lies under the tokens of one region. At 1024x768 a block of the 3x4 grid is exactly
+256x256 pixels, 8x8 features and 4x4 tokens. Where the grid does not divide the token map the blocks
+differ by one token a side, and the last row and column end with the photograph; blocks of one size
+share a batch. Where a side is a multiple of 32 pixels a block's features are sampled exactly where
+those of the whole photograph are; elsewhere the two are apart by less than one feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from halfsight.grid import IntArray, RegionGrid, cuts
+from halfsight.models.inputs import InputPolicy
+from halfsight.models.triq import TRIQ
+
+STRIDE = 32
+"""Pixels a feature; backbones of another stride are refused."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class BudgetError(ValueError):
+    """A budget, or a model, that cannot be scored from a part of the photograph."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the regions of one photograph lie, in pixels and in tokens.
+
+    Attributes:
+        size: (height, width) of the network's input.
+        grid: the regions, turned as the photograph.
+        pooled: whether TRIQ pools the feature map 2x2.
+    """
+
+    size: tuple[int, int]
+    grid: RegionGrid
+    pooled: bool
+
+    @classmethod
+    def of(cls, net: TRIQ, height: int, width: int, grid: RegionGrid) -> Layout:
+        """The layout of a photograph of a network's input size.
+
+        Args:
+            net: decides where the feature map is pooled.
+            height: in pixels.
+            width: in pixels.
+            grid: turned to the photograph here.
+        """
+        features = -(-height // STRIDE), -(-width // STRIDE)
+        side = features[0] if net.config.positions == "truncate" else min(features)
+        return cls((height, width), grid.oriented(height, width), side >= net.config.pool_from)
+
+    @property
+    def features(self) -> tuple[int, int]:
+        """(height, width) of the backbone's feature map."""
+        return -(-self.size[0] // STRIDE), -(-self.size[1] // STRIDE)
+
+    @property
+    def scale(self) -> int:
+        """Features a token, along a side."""
+        return 2 if self.pooled else 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, cols) of the token map."""
+        return self.features[0] // self.scale, self.features[1] // self.scale
+
+    @cached_property
+    def spans(self) -> tuple[tuple[int, int, int, int], ...]:
+        """Top, left, bottom, right (exclusive) of every region, in tokens.
+
+        Raises:
+            GridError: if a region would have no token.
+        """
+        ys, xs = cuts(self.shape[0], self.grid.rows), cuts(self.shape[1], self.grid.cols)
+        return tuple(
+            (int(ys[r]), int(xs[c]), int(ys[r + 1]), int(xs[c + 1]))
+            for r in range(self.grid.rows)
+            for c in range(self.grid.cols)
+        )
+
+    def box(self, region: int) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right (exclusive) of a region's block, in pixels."""
+        step = STRIDE * self.scale
+        top, left, bottom, right = self.spans[region]
+        height, width = self.size
+        return top * step, left * step, min(bottom * step, height), min(right * step, width)
+
+    def places(self, region: int) -> IntArray:
+        """Numbers of a region's tokens in the row-major token map, in the block's own order."""
+        top, left, bottom, right = self.spans[region]
+        rows, cols = np.arange(top, bottom), np.arange(left, right)
+        return np.asarray(rows[:, None] * self.shape[1] + cols[None, :]).reshape(-1)
+
+    def by_size(self, regions: Sequence[int]) -> list[list[int]]:
+        """The regions in groups of one block size, each of which makes one batch."""
+        groups: dict[tuple[int, int], list[int]] = {}
+        for region in regions:
+            top, left, bottom, right = self.box(region)
+            groups.setdefault((bottom - top, right - left), []).append(region)
+        return list(groups.values())
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Projected tokens of some regions of one photograph, before the positions are added.
+
+    Attributes:
+        tokens: (T, width).
+        places: int64 (T,), the tokens' numbers in the row-major token map.
+    """
+
+    tokens: Tensor
+    places: Tensor
+
+    def __add__(self, other: Blocks) -> Blocks:
+        return Blocks(
+            torch.cat((self.tokens, other.tokens)), torch.cat((self.places, other.places))
+        )
+
+
+def block_features(
+    net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout, regions: Sequence[int]
+) -> list[tuple[list[int], Tensor]]:
+    """Features of the blocks of some regions.
+
+    Args:
+        net: its backbone is used.
+        policy: normalises the blocks, and nothing but the blocks.
+        pixels: uint8 (H, W, 3) at the network's input size.
+        layout: of that size.
+        regions: numbers of the regions.
+
+    Returns:
+        a list of (regions, features (len(regions), C, h, w)), one a block size.
+
+    Raises:
+        BudgetError: if the backbone's stride is not 32.
+    """
+    made = []
+    for group in layout.by_size(regions):
+        boxes = [layout.box(region) for region in group]
+        blocks = torch.cat([policy.normalise(pixels[t:b, x:r]) for t, x, b, r in boxes])
+        features = net.backbone(blocks)
+        top, left, bottom, right = layout.spans[group[0]]
+        wanted = (bottom - top) * layout.scale, (right - left) * layout.scale
+        if tuple(features.shape[-2:]) != wanted:
+            height, width = blocks.shape[-2:]
+            raise BudgetError(
+                f"got {features.shape[-2]}x{features.shape[-1]} features of a {height}x{width} "
+                f"block from {net.config.backbone}, expected {wanted[0]}x{wanted[1]}; use a "
+                f"backbone of stride {STRIDE}"
+            )
+        made.append((group, features))
+    return made
+
+
+def project(net: TRIQ, features: Tensor, layout: Layout) -> Tensor:
+    """Features (N, C, h, w) of blocks or photographs to tokens (N, T, width), pooled as laid out.
+
+    Whether to pool is the photograph's business: a block alone is too small for the rule.
+    """
+    x: Tensor = net.project(features)
+    if layout.pooled:
+        x = torch.nn.functional.max_pool2d(x, 2)
+    return x.flatten(2).transpose(1, 2)
+
+
+def read_blocks(
+    net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout, regions: Sequence[int]
+) -> Blocks:
+    """Tokens of some regions, from their blocks alone; arguments as :func:`block_features`."""
+    tokens, places = [], []
+    for group, features in block_features(net, policy, pixels, layout, regions):
+        tokens.append(project(net, features, layout).flatten(0, 1))
+        places.extend(layout.places(region) for region in group)
+    return Blocks(torch.cat(tokens), torch.from_numpy(np.concatenate(places)))
+
+
+def answer(net: TRIQ, blocks: Blocks, layout: Layout) -> Tensor:
+    """The head's output (1, levels) or (1,) from the tokens of some regions.
+
+    The other tokens are left out, which equals masking them: only the quality token is read.
+    """
+    positions = net.position_table(*layout.shape)[0]
+    sequence = torch.cat(
+        (net.quality_token[0] + positions[:1], blocks.tokens + positions[1 + blocks.places])
+    )
+    return net.head(net.encode(net.dropout(sequence[None])))

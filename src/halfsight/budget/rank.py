@@ -1,0 +1,125 @@
+"""Teaching the thumbnail network what a table of coalitions says about each region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from halfsight.budget.distil import Settings, batches, same_size, token_mask, tokens_of
+from halfsight.budget.thumbnail import ThumbnailNet, as_input
+from halfsight.budget.views import Item, ViewCache
+from halfsight.importance import row_correlation
+from halfsight.models.base import mean_level
+from halfsight.models.triq import TRIQ
+
+Progress = Callable[[int, int], None]
+Values = npt.NDArray[np.float64]
+
+Target = Literal["importance", "error"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+"""``importance``: the paper's, of the full model: 1 - Pearson r of the masked and the original
+distribution, mean over the masks with the region. ``error``: how far the budget's score from blocks
+is from the full score, mean over the masks with the region."""
+
+
+def random_masks(count: int, regions: int, draw: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Sets of masked regions, bool (count, regions), a third to two thirds of them masked."""
+    sizes = draw.integers(regions // 3, regions - regions // 3 + 1, count)
+    ranks = draw.random((count, regions)).argsort(1).argsort(1)
+    return np.asarray(ranks < sizes[:, None])
+
+
+def mean_with(response: npt.ArrayLike, masked: npt.NDArray[np.bool_]) -> Values:
+    """Mean response (n,) of the masks (M, n) that contain each region."""
+    members = masked.astype(np.float64)
+    return np.asarray(np.asarray(response, dtype=np.float64) @ members / members.sum(0))
+
+
+@torch.inference_mode()
+def region_values(
+    full: TRIQ,
+    head: TRIQ,
+    items: Sequence[Item],
+    cache: ViewCache,
+    target: Target,
+    settings: Settings,
+) -> list[Values]:
+    """What the network is to learn: one value a region of every photograph.
+
+    Args:
+        full: the full model.
+        head: the head trained under masks.
+        items: photographs with cached views.
+        cache: the views.
+        target: one of :data:`TARGETS`.
+        settings: how many masks, and the seed; all photographs share them.
+    """
+    draw = np.random.default_rng(settings.seed)
+    masked = random_masks(settings.coalitions, len(cache.grid), draw)
+    found = []
+    for item in items:
+        layout = cache.layout_of(item)
+        whole = tokens_of(full, cache.features([item], "full"), layout)
+        original = full.head(full.encode(whole))
+        hidden = token_mask(layout, ~masked)
+        if target == "importance":
+            outputs = full.head(full.encode(whole, hidden)).numpy()
+            response = 1 - row_correlation(outputs, original[0].numpy())
+        else:
+            tokens = tokens_of(head, cache.features([item], "crops"), layout)
+            scores = mean_level(head.head(head.encode(tokens, hidden)))
+            response = np.asarray((scores - mean_level(original)).abs().double().numpy())
+        found.append(mean_with(response, masked))
+    return found
+
+
+def standard(values: torch.Tensor) -> torch.Tensor:
+    """Values (N, n) with mean 0 and deviation 1 within each photograph."""
+    return (values - values.mean(1, keepdim=True)) / values.std(1, keepdim=True).clamp_min(1e-6)
+
+
+def train_ranking(
+    items: Sequence[Item],
+    values: Sequence[Values],
+    cache: ViewCache,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+) -> ThumbnailNet:
+    """A network fitted to the regions' values, standardised within each photograph."""
+    torch.manual_seed(settings.seed)
+    draw = np.random.default_rng(settings.seed)
+    net = ThumbnailNet()
+    thumbnails = [np.asarray(cache.array(item, "thumbnail"), np.uint8) for item in items]
+    grids = [cache.layout_of(item).grid for item in items]
+    groups: dict[tuple[int, int], list[int]] = {}
+    for group in same_size(items, cache).values():
+        for position in group:
+            groups.setdefault(grids[position].shape, []).append(position)
+    steps = len(batches(groups, 64, np.random.default_rng(0))) * settings.selector_epochs
+    optimiser = torch.optim.AdamW(net.parameters(), settings.selector_rate, weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, settings.selector_rate, total_steps=max(2, steps)
+    )
+    net.train()
+    for epoch in range(settings.selector_epochs):
+        for batch in batches(groups, 64, draw):
+            shown = as_input(np.stack([thumbnails[position] for position in batch]))
+            wanted = torch.tensor(np.stack([values[position] for position in batch])).float()
+            if draw.random() < 0.5:
+                shown = shown.flip(-1)
+                wanted = wanted.unflatten(1, grids[batch[0]].shape).flip(-1).flatten(1)
+            if len(batch) < 2:
+                continue  # batch normalisation needs more than one
+            loss = (standard(net(shown)) - standard(wanted)).square().mean()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+        if progress is not None:
+            progress(epoch + 1, settings.selector_epochs)
+    return net.eval()

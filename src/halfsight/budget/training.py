@@ -1,0 +1,271 @@
+"""A whole run: data sets and a model in, the budget's file and its card out."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from halfsight import statistics
+from halfsight.budget import files, rank
+from halfsight.budget.distil import Settings, subset_scores, teach, train_head
+from halfsight.budget.files import MODEL, BudgetHead
+from halfsight.budget.policy import STEP, Stopping
+from halfsight.budget.selector import Centre, Checkerboard, Random, ranking
+from halfsight.budget.thumbnail import ThumbnailNet, as_input
+from halfsight.budget.views import Item, ViewCache, items_of
+from halfsight.datasets import splits
+from halfsight.datasets.base import Dataset, DatasetError
+from halfsight.models.base import mean_level
+from halfsight.models.card import ModelCard
+from halfsight.models.triq import TRIQ
+from halfsight.scorer import Scorer
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, done, in all)."""
+
+
+def parts_of(
+    sets: Sequence[Dataset], *, limit: int | None, settings: Settings, hashes: Path
+) -> tuple[list[Dataset], list[Dataset]]:
+    """Training and held-out parts of each data set, twins on one side.
+
+    Args:
+        sets: data sets, or the splits of them to train on.
+        limit: as many photographs of each, drawn by the seed; None takes all.
+        settings: share held out, and the seed.
+        hashes: folder that keeps the perceptual hashes.
+    """
+    train, held = [], []
+    for dataset in sets:
+        samples = dataset.samples
+        if limit is not None and limit < len(samples):
+            draw = np.random.default_rng(settings.seed)
+            samples = tuple(samples[i] for i in sorted(draw.permutation(len(samples))[:limit]))
+        groups = splits.near_duplicates(
+            [sample.path for sample in samples], cache=hashes / f"{dataset.name}-hashes.parquet"
+        )
+        divided = dataset.replace(
+            splits.grouped_split(
+                samples,
+                fractions={"train": 1 - settings.held_out, "val": settings.held_out},
+                seed=settings.seed,
+                groups=groups,
+            )
+        )
+        train.append(divided.split("train"))
+        held.append(divided.split("val"))
+    return train, held
+
+
+def all_items(sets: Sequence[Dataset], *, enlarged: int, size: tuple[int, int]) -> list[Item]:
+    """Photographs as they are, and the first ``enlarged`` of each data set at ``size`` too."""
+    made: list[Item] = []
+    for dataset in sets:
+        made += items_of(dataset)
+        made += items_of(dataset.replace(dataset.samples[:enlarged]), size=size)
+    return made
+
+
+def kept_sets(orders: Sequence[Sequence[int]], count: int, regions: int) -> np.ndarray:
+    """First ``count`` regions of each ranking as bool (len(orders), regions)."""
+    sets = np.zeros((len(orders), regions), dtype=bool)
+    for row, order in enumerate(orders):
+        sets[row, list(order[:count])] = True
+    return sets
+
+
+def scores_by_count(
+    net: TRIQ, items: Sequence[Item], cache: ViewCache, orders: Sequence[Sequence[int]]
+) -> dict[int, np.ndarray]:
+    """Scores (N,) from the first 2, 4 ... regions of each photograph's ranking."""
+    n = len(cache.grid)
+    counts = list(range(STEP, n + 1, STEP))
+    rows = []
+    for item, order in zip(items, orders, strict=True):
+        sets = np.concatenate([kept_sets([order], count, n) for count in counts])
+        rows.append(subset_scores(net, item, cache, sets))
+    table = np.stack(rows)
+    return {count: table[:, column] for column, count in enumerate(counts)}
+
+
+@torch.inference_mode()
+def rankings(
+    name: str, net: ThumbnailNet | None, items: Sequence[Item], cache: ViewCache
+) -> list[tuple[int, ...]]:
+    """Each photograph's regions in the order of a selector that needs the thumbnail at most."""
+    found = []
+    for item in items:
+        shown = np.asarray(cache.array(item, "thumbnail"), np.uint8)
+        grid = cache.layout_of(item).grid
+        if net is not None:
+            values = net(as_input(shown[None]))[0].double().numpy()
+        else:
+            pattern = {"centre": Centre(), "checkerboard": Checkerboard(), "random": Random()}[name]
+            values = pattern.values(shown, grid)
+        found.append(ranking(values))
+    return found
+
+
+def agreement(scores: np.ndarray, full: np.ndarray, items: Sequence[Item]) -> float:
+    """PLCC with the full score, mean over the sizes that photographs were brought to."""
+    kinds = [item.size for item in items]
+    found = []
+    for kind in sorted(set(kinds), key=str):
+        chosen = np.array([one == kind for one in kinds])
+        if chosen.sum() >= 3:
+            found.append(statistics.plcc(scores[chosen], full[chosen]))
+    return float(np.mean(found))
+
+
+def train(
+    full: Scorer,
+    sets: Sequence[Dataset],
+    *,
+    out: Path,
+    cache: Path,
+    limit: int | None = None,
+    enlarged: int = 0,
+    size: tuple[int, int] = (768, 1024),
+    settings: Settings | None = None,
+    command: str = "",
+    progress: Progress | None = None,
+) -> ModelCard:
+    """Train head, selector and the rival's head, and write them with their card.
+
+    Args:
+        full: the model; its file stays as it is.
+        sets: data sets with MOS, their training splits alone.
+        out: the file to write, ``NAME-budget.safetensors``.
+        cache: folder for features and hashes.
+        limit: photographs of each data set, all by default.
+        enlarged: as many of each part are also seen brought to ``size``.
+        size: (height, width).
+        settings: of the run.
+        command: how the run was started, for the card.
+        progress: told what is being done.
+
+    Raises:
+        DatasetError: if there are too few photographs.
+        TypeError: for models without tokens.
+    """
+    chosen = settings or Settings()
+    teacher = full.transformer()
+    tell = progress or (lambda what, done, total: None)
+
+    def step(what: str) -> Callable[[int, int], None]:
+        return lambda done, total: tell(what, done, total)
+
+    cache.mkdir(parents=True, exist_ok=True)
+    views = ViewCache(full, cache)
+    parts = parts_of(sets, limit=limit, settings=chosen, hashes=cache)
+    items, held = (all_items(part, enlarged=enlarged, size=size) for part in parts)
+    if len(items) < 8 or len(held) < 3:
+        raise DatasetError(
+            f"got {len(items)} photographs to train on and {len(held)} to choose by, "
+            "expected at least 8 and 3"
+        )
+    views.fill([*items, *held], progress=step("features"))
+    answers = teach(teacher, items, views)
+    wanted = mean_level(teach(teacher, held, views)).double().numpy()
+
+    head = files.with_own_head(teacher)
+    train_head(head, items, answers, views, chosen, progress=step("head"))
+    rival = files.with_own_head(teacher)
+    train_head(
+        rival, items, answers, views, chosen, view="downscaled", progress=step("rival's head")
+    )
+
+    nets: dict[str, ThumbnailNet] = {}
+    for target in rank.TARGETS:
+        values = rank.region_values(teacher, head, items, views, target, chosen)
+        nets[target] = rank.train_ranking(
+            items, values, views, chosen, progress=step(f"selector by {target}")
+        )
+    half = len(views.grid) // 2
+    tried: dict[str, float] = {}
+    by_count: dict[str, dict[int, np.ndarray]] = {}
+    for name in (*rank.TARGETS, "checkerboard", "centre", "random"):
+        orders = rankings(name, nets.get(name), held, views)
+        by_count[name] = scores_by_count(head, held, views, orders)
+        tried[name] = agreement(by_count[name][half], wanted, held)
+    target = max(rank.TARGETS, key=lambda name: tried[name])
+    best = max(("checkerboard", "centre", target), key=lambda name: tried[name])
+    untrained = scores_by_count(teacher, held, views, rankings(target, nets[target], held, views))
+    whole = np.concatenate(
+        [subset_scores(head, item, views, np.ones((1, 12), bool), view="full") for item in held]
+    )
+    validation = {
+        "photographs": len(held),
+        "plcc_full_half_read": tried,
+        "plcc_full_half_read_without_training": agreement(untrained[half], wanted, held),
+        "plcc_full_all_read_whole": agreement(whole, wanted, held),
+    }
+    card = _card(full, sets, parts, chosen, command, enlarged, size)
+    card = card.model_copy(
+        update={
+            "recipe": {
+                **card.recipe,
+                "selector": "learned" if best == target else best,
+                "selector_target": target,
+                "stopping": Stopping.fit(by_count[best], wanted).to_dict(),
+                "validation": validation,
+            }
+        }
+    )
+    return files.save(out, BudgetHead(head, nets[target], card, rival))
+
+
+def _card(
+    full: Scorer,
+    sets: Sequence[Dataset],
+    parts: tuple[list[Dataset], list[Dataset]],
+    settings: Settings,
+    command: str,
+    enlarged: int,
+    size: tuple[int, int],
+) -> ModelCard:
+    extra = f", {enlarged} of each part also at {size[1]}x{size[0]}" if enlarged else ""
+    data = tuple(
+        f"{whole.name}: {len(train)} images trained on, {len(held)} to choose by{extra}"
+        for whole, train, held in zip(sets, *parts, strict=True)
+    )
+    recipe: dict[str, Any] = {
+        **asdict(settings),
+        "enlarged": enlarged,
+        "model_sha256": full.card.sha256,
+        "teacher": full.card.title,
+    }
+    return ModelCard(
+        model=MODEL,
+        title=f"{full.card.title} from a part of the photograph",
+        status="trained here",
+        paper=full.card.paper,
+        licence=full.card.licence,
+        scale=full.scale,
+        config=full.card.config,
+        input=full.card.input,
+        backbone=f"that of the model with SHA-256 {full.card.sha256}, which it does not change",
+        tensors="head, network that ranks regions, head of the downscaled rival",
+        data=data,
+        recipe=recipe,
+        seed=settings.seed,
+        command=command,
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        versions={
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("halfsight", "torch", "timm", "numpy")},
+        },
+        reading=(
+            "A second head on the model's own backbone, trained on features of blocks under random "
+            "masks to give the full model's score; the full model itself is untouched."
+        ),
+        limits="Defects confined to regions that are not read are not seen.",
+    )

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.pictures import picture
+
+from halfsight import datasets
+from halfsight.budget import distil, files, rank, training, views
+from halfsight.budget.distil import Settings
+from halfsight.datasets.base import DatasetError
+from halfsight.grid import RegionGrid
+from halfsight.scorer import Scorer
+
+QUICK = Settings(epochs=2, batch=4, masks=2, selector_epochs=2, coalitions=24, held_out=0.3)
+
+
+def test_random_sets_keep_at_least_two() -> None:
+    sets = distil.random_kept(400, 12, np.random.default_rng(0))
+    assert set(sets.sum(1)) == set(range(2, 13))
+    masked = rank.random_masks(400, 12, np.random.default_rng(0))
+    assert set(masked.sum(1)) == set(range(4, 9))
+
+
+def test_mean_with_is_the_mean_over_the_masks_that_contain_a_region() -> None:
+    masked = np.array([[True, False], [True, True]])
+    assert rank.mean_with([1.0, 3.0], masked).tolist() == [2.0, 3.0]
+
+
+def test_framed_keeps_proportions_and_turns() -> None:
+    assert views.framed(picture(100, 100), (48, 64)).shape == (48, 64, 3)
+    assert views.framed(picture(120, 100), (48, 64)).shape == (64, 48, 3)
+    middle = picture(60, 64)
+    assert np.array_equal(views.framed(middle, (48, 64)), middle[6:54])
+    assert views.downscaled(picture(96, 128), 0.25).shape == (48, 64, 3)
+
+
+@torch.no_grad()
+def test_mirrored_tokens_are_those_of_the_mirrored_map(scorer: Scorer, tmp_path: Path) -> None:
+    net = scorer.transformer()
+    features = torch.randn(1, net.backbone.channels, 4, 6)
+    layout = distil.Layout.of(net, 128, 192, RegionGrid())
+    one = distil.tokens_of(net, features, layout, flip=True)
+    two = distil.tokens_of(net, features.flip(-1), layout)
+    assert torch.allclose(one, two, atol=1e-6)
+
+
+def test_a_run_from_photographs_to_a_usable_file(
+    weights: Path, photos: Path, tmp_path: Path
+) -> None:
+    full = files.load_full(weights)
+    before = {name: tensor.clone() for name, tensor in full.net.state_dict().items()}
+    model = tmp_path / "triq.safetensors"
+    model.write_bytes(weights.read_bytes())
+    model.with_suffix(".json").write_bytes(weights.with_suffix(".json").read_bytes())
+    told: list[str] = []
+    card = training.train(
+        full,
+        [datasets.load("biq2021", photos, split="train")],
+        out=files.path_beside(model),
+        cache=tmp_path / "cache",
+        enlarged=1,
+        size=(192, 256),
+        settings=QUICK,
+        command="halfsight budget train",
+        progress=lambda what, done, total: told.append(what),
+    )
+    for name, tensor in full.net.state_dict().items():
+        assert torch.equal(tensor, before[name]), name  # the model itself is untouched
+    assert {"features", "head", "selector by error"} <= set(told)
+    assert card.recipe["model_sha256"] == full.card.sha256
+    assert set(card.recipe["stopping"]) == {"2", "4", "6", "8", "10", "12"}
+    assert "also at 256x192" in card.data[0]
+    loaded = files.load(model, budget=4)
+    assert len(loaded.predict(picture(150, 200)).regions) == 4
+    trained, start = loaded.net.state_dict(), full.net.state_dict()
+    assert not torch.equal(trained["positions"], start["positions"])
+    items = training.items_of(datasets.load("biq2021", photos, split="train"))
+    assert views.ViewCache(full, tmp_path / "cache").fill(items) == 0
+
+
+def test_too_few_photographs(weights: Path, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError):
+        training.train(
+            files.load_full(weights),
+            [datasets.load("biq2021", photos, split="train")],
+            out=tmp_path / "x.safetensors",
+            cache=tmp_path / "cache",
+            limit=5,
+            settings=QUICK,
+        )
