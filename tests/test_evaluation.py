@@ -11,6 +11,7 @@ from tests.pictures import picture
 
 from halfsight.datasets import DatasetError
 from halfsight.evaluation import evaluate
+from halfsight.models.card import Scale
 from halfsight.scorer import Scorer
 
 
@@ -50,3 +51,47 @@ def test_bad_images_are_listed(scorer: Scorer, root: Path) -> None:
     assert report.parts["all"].n == 9
     with pytest.raises(DatasetError, match="at least 3"):
         evaluate(scorer, "biq2021", root, limit=2, resamples=10)
+
+
+def test_scores_on_another_scale_are_brought_to_five_levels(scorer: Scorer, root: Path) -> None:
+    class Percent(Scorer):
+        def score(self, source: object) -> float:
+            return 25 * (super().score(source) - 1)  # type: ignore[arg-type]
+
+    card = scorer.card.model_copy(update={"scale": Scale(min=0, max=100)})
+    percent = Percent(scorer.net, scorer.policy, card)
+    first = evaluate(scorer, "biq2021", root, resamples=10)
+    second = evaluate(percent, "biq2021", root, resamples=10)
+    assert np.allclose([row[1] for row in first.rows], [row[1] for row in second.rows])
+    assert second.parts["all"].rmse == pytest.approx(first.parts["all"].rmse)
+
+
+def test_what_was_left_out_is_said(scorer: Scorer, root: Path, tmp_path: Path) -> None:
+    some = evaluate(scorer, "biq2021", root, limit=4, seed=3, resamples=10)
+    again = evaluate(scorer, "biq2021", root, limit=4, seed=3, resamples=10)
+    assert some.rows == again.rows
+    assert some.notes == ("4 of 10 images, drawn at random with seed 3",)
+    table = root / "biq2021.csv"
+    text = table.read_text().replace("0.000,test", "0.000,train")
+    table.write_text(text + "Images/twin.png,0.5,test\n")
+    with Image.open(root / "Images" / "ss01 (0).jpg") as picture_:
+        picture_.save(root / "Images" / "twin.png")
+    hashes = tmp_path / "hashes.parquet"
+    report = evaluate(
+        scorer,
+        "biq2021",
+        root,
+        split="test",
+        without_twins_of="train",
+        hashes=hashes,
+        resamples=10,
+    )
+    assert hashes.is_file()
+    assert len(report.rows) == 9
+    assert report.notes == ("1 images left out that look like one of split train",)
+
+
+def test_options_reach_the_data_set(scorer: Scorer, root: Path) -> None:
+    own = {"labels": root / "biq2021.csv", "scale": (0, 1)}
+    report = evaluate(scorer, "table", root, limit=4, resamples=10, **own)
+    assert len(report.rows) == 4

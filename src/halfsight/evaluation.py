@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from halfsight import datasets, statistics
-from halfsight.datasets.base import DatasetError, Sample
+from halfsight.datasets.base import LEVELS, DatasetError, Sample
 from halfsight.datasets.splits import drop_twins
 from halfsight.images import ImageError
-from halfsight.models.card import Figure
+from halfsight.models.card import Figure, Scale
 from halfsight.scorer import Scorer
 
 Progress = Callable[[int, int], None]
@@ -23,14 +24,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of one model on one part of a data set, MOS in five-level units (1..5).
+    """Figures of one model on one part of a data set, all in five-level units (1..5).
 
     Attributes:
         dataset: name of the data set.
         split: the part, as asked for.
         model_hash: of the model's tensors and input policy.
         parts: figures of ``all`` images, and of each subset the data set names.
-        rows: (id, score, MOS in five-level units) of every image.
+        rows: (id, score, MOS) of every image; the score is mapped from the scale on the model's
+            card, the MOS from that of the data set.
         failures: images that could not be scored.
         notes: what was left out, in words.
     """
@@ -56,7 +58,7 @@ class Report:
             "split": self.split,
             "model": self.model,
             "model_hash": self.model_hash,
-            "scale": "MOS mapped linearly to 1..5",
+            "scale": "MOS and scores mapped linearly to 1..5",
             "parts": {name: part.to_dict() for name, part in self.parts.items()},
             "failures": [str(failure) for failure in self.failures],
             "notes": list(self.notes),
@@ -79,10 +81,10 @@ class Report:
         )
 
     def scores_csv(self) -> str:
-        """CSV text: id, score, mos."""
+        """CSV text: id, score and MOS, both in five-level units."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("id", "score", "mos_1_to_5"))
+        writer.writerow(("id", "score_1_to_5", "mos_1_to_5"))
         writer.writerows(self.rows)
         return text.getvalue()
 
@@ -97,7 +99,9 @@ def evaluate(
     limit: int | None = None,
     resamples: int = 2000,
     seed: int = 0,
+    hashes: Path | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> Report:
     """Score a part of a data set and compare with its MOS.
 
@@ -107,29 +111,36 @@ def evaluate(
         root: its folder.
         split: the part; None takes all images.
         without_twins_of: leave out images that look like one of this split.
-        limit: only the first images of the part.
+        limit: only so many images of the part, drawn at random by ``seed``.
         resamples: of the bootstrap.
         seed: of the bootstrap.
+        hashes: file that keeps perceptual hashes, by which twins are found.
         progress: called with (done, total).
+        **options: of the data set, such as ``labels``.
 
     Raises:
         DatasetError: if the data set cannot be loaded or has no MOS.
     """
-    whole = datasets.load(name, root)
+    whole = datasets.load(name, root, **options)
     part = whole if split is None else whole.split(split)
     notes: tuple[str, ...] = ()
     if without_twins_of is not None:
-        kept = drop_twins(part, whole.split(without_twins_of))
-        if len(kept) < len(part):
-            notes = (f"{len(part) - len(kept)} images left out that look like training images",)
+        kept = drop_twins(part, whole.split(without_twins_of), cache=hashes)
+        left_out = len(part) - len(kept)
+        notes = (f"{left_out} images left out that look like one of split {without_twins_of}",)
         part = kept
-    samples = [sample for sample in part if sample.mos is not None][:limit]
+    samples = [sample for sample in part if sample.mos is not None]
+    if limit is not None and limit < len(samples):
+        notes = (*notes, f"{limit} of {len(samples)} images, drawn at random with seed {seed}")
+        drawn = np.random.default_rng(seed).choice(len(samples), limit, replace=False)
+        samples = [samples[int(i)] for i in sorted(drawn)]
     rows: list[tuple[str, float, float]] = []
     subsets: list[str] = []
     failures: list[ImageError] = []
     for done, sample in enumerate(samples, 1):
         try:
-            rows.append((sample.id, scorer.score(sample.path), _five(sample, whole.scale)))
+            score = _in_five(scorer.score(sample.path), scorer.scale)
+            rows.append((sample.id, score, _five(sample, whole.scale)))
             subsets.append(sample.subset)
         except ImageError as error:
             failures.append(error)
@@ -151,6 +162,14 @@ def evaluate(
     return Report(
         name, split or "all", scorer.name, scorer.hash, parts, tuple(rows), tuple(failures), notes
     )
+
+
+def _in_five(score: float, scale: Scale) -> float:
+    """A score in five-level units, where the model's scale is known and another."""
+    native = (scale.min, scale.max, scale.higher_is_better)
+    if native == (1, LEVELS, True) or not math.isfinite(scale.max - scale.min):
+        return score
+    return datasets.Scale(*native).to_five(score)
 
 
 def _five(sample: Sample, scale: datasets.Scale) -> float:

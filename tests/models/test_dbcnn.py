@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from halfsight.models.backbone import WeightsError
+from halfsight.models import dbcnn, registry
+from halfsight.models.backbone import WeightsError, file_sha256
 from halfsight.models.dbcnn import DBCNN, DBCNNConfig, build, read_state_dict, scnn_layers
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "weights" / "dbcnn_scnn.pkl"
@@ -90,8 +91,33 @@ def test_pretrained_networks_come_from_their_files(tmp_path: Path) -> None:
     assert "S-CNN" in line
     stored = read_state_dict(path)
     assert torch.equal(net.scnn[24].weight, stored["features.24.weight"])
-    with pytest.raises(WeightsError, match=r"scnn\.pkl"):
-        DBCNN(DBCNNConfig(LITE)).load_backbone(offline=True)
+
+
+def test_the_authors_file_may_be_named_by_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = DBCNN(DBCNNConfig(LITE))
+    monkeypatch.delenv(dbcnn.SCNN_VARIABLE, raising=False)
+    with pytest.raises(WeightsError, match=r"scnn\.pkl.*HALFSIGHT_SCNN=PATH"):
+        net.load_backbone(offline=True)
+    monkeypatch.setenv(dbcnn.SCNN_VARIABLE, str(tmp_path / "none.pkl"))
+    with pytest.raises(WeightsError, match="expected an existing file"):
+        net.load_backbone(offline=True)
+    path = stored_scnn(tmp_path / "scnn.pkl")
+    monkeypatch.setenv(dbcnn.SCNN_VARIABLE, str(path))
+    with pytest.raises(WeightsError, match="get the authors' file again"):
+        net.load_backbone(offline=True)
+    monkeypatch.setattr(dbcnn, "SCNN_SHA256", file_sha256(path))
+    assert file_sha256(path) in net.load_backbone(offline=True)
+    assert torch.equal(net.scnn[0].weight, read_state_dict(path)["features.0.weight"])
+
+
+def test_large_photographs_are_reduced_as_configured() -> None:
+    entry = registry.entry("dbcnn")
+    with torch.device("meta"):
+        policy = entry.policy(entry.build(backbone=LITE, max_pixels=384 * 384))
+    assert policy.target_size(500, 500) == (384, 384)
+    assert policy.target_size(200, 300) == (200, 300)
 
 
 def test_files_that_are_no_state_dicts(tmp_path: Path) -> None:

@@ -49,3 +49,16 @@ def test_lists_do_for_tuples_and_lengths_must_agree() -> None:
         assert build(**options).config.size == (96, 128)
     with pytest.raises(ValueError, match="got 2 widths and 1 dropout rates"):
         KonCept512(KonCept512Config(widths=(8, 4), dropout=(0.1,)))
+
+
+@pytest.mark.parametrize("pool", ["global", "corner"])
+def test_the_summary_stands_for_the_map(pool: str) -> None:
+    torch.manual_seed(0)
+    options = {"backbone": "tf_efficientnet_lite0", "widths": [8], "dropout": [0.0]}
+    net = build(**options, pool=pool).eval()
+    features = torch.randn(2, 1280, 10, 14)
+    summary = net.summary(features, -1)
+    assert summary.shape == (2, 1280, 1, 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(net.rest(summary, -1), net.rest(features, -1))
+    assert net.summary(features, 3) is features

@@ -56,3 +56,14 @@ def test_batches_hold_one_shape_and_every_image_once() -> None:
         seen = sorted(orders[-1])
         assert seen == list(range(len(shapes)))
     assert orders[0] == orders[2] != orders[1]
+
+
+def test_a_last_batch_of_one_joins_the_one_before() -> None:
+    shapes = [(4, 5)] * 9
+    sampler = GroupedBatches(shapes, batch=4, crop=Crop(), seed=1, smallest=2)
+    batches = list(sampler)
+    assert sorted(len(batch) for batch in batches) == [4, 5]
+    assert sorted(key[1] for batch in batches for key in batch) == list(range(9))
+    assert len(sampler) == 2
+    alone = GroupedBatches(shapes[:1], batch=4, crop=Crop(), seed=1, smallest=2)
+    assert [len(batch) for batch in alone] == [1]

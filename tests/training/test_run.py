@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
-from tests.pictures import picture
+from tests.training.conftest import RECIPE
 from typer.testing import CliRunner
 
 from halfsight import scorer as scorers
@@ -16,39 +14,6 @@ from halfsight.training import recipe as recipes
 from halfsight.training import run
 from halfsight.training.recipe import Recipe, RecipeError
 from halfsight.weights import store
-
-RECIPE = {
-    "model": "triq",
-    "config": {"backbone": "tf_efficientnet_lite0", "position_grid": [4, 4], "pool_from": 8},
-    "sources": [{"name": "clive", "repeat": 2}],
-    "validation": {"fraction": 0.3},
-    "stage": 5,
-    "epochs": 3,
-    "batch": 4,
-    "head_rate": 1e-3,
-    "backbone_rate": 1e-4,
-    "schedule": {"warmup": 0.5},
-    "loss": {"cross_entropy": 1.0, "correlation": 0.5},
-    "crop": {"smallest": 0.7, "largest": 1.0},
-    "average": 0.9,
-    "seed": 5,
-}
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small data set in the layout of CLIVE's CSV; quality falls with the noise."""
-    place = tmp_path_factory.mktemp("clive")
-    (place / "images").mkdir()
-    with (place / "clive.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(("filename", "mos", "mos_std", "split"))
-        for number in range(14):
-            size = (128, 160) if number % 2 else (144, 144)
-            name = f"images/{number}.png"
-            Image.fromarray(picture(*size, number)).save(place / name)
-            writer.writerow((name, 10 + 6 * number, 18, "train" if number < 11 else "val"))
-    return place
 
 
 def trained(root: Path, out: Path, **changes: object) -> dict[str, torch.Tensor]:
@@ -161,3 +126,74 @@ def test_missing_roots_and_splits_are_named(root: Path, tmp_path: Path) -> None:
     wrong = Recipe.model_validate(RECIPE | {"validation": {"split": "holdout"}})
     with pytest.raises(DatasetError, match="holdout"):
         run.parts_of(wrong, {"clive": root}, hashes=tmp_path)
+
+
+def test_pooled_features_are_cached_and_images_can_be_drawn(root: Path, tmp_path: Path) -> None:
+    import numpy as np
+
+    recipe = Recipe.model_validate(
+        {
+            "model": "koncept512",
+            "config": {"backbone": "tf_efficientnet_lite0", "widths": [8, 4], "dropout": [0, 0]},
+            "sources": [{"name": "clive", "splits": ["train", "val"], "limit": 9}],
+            "validation": {"fraction": 0.4},
+            "epochs": 2,
+            "batch": 4,
+            "head_rate": 1e-3,
+            "loss": {"cross_entropy": 0, "squared_error": 1},
+            "batch_norm": "batch",
+        }
+    )
+    out = tmp_path / "run"
+    card = run.train(recipe, {"clive": root}, out=out, quiet=True)
+    stored = sorted((out / "cache").rglob("*.npy"))
+    assert len(stored) == 9
+    assert np.load(stored[0]).shape == (1280, 1, 1)
+    assert (card.scale.min, card.scale.max) == (1, 5)
+    assert card.tensors == "head alone"
+    assert set(card.recipe["validation"]) == {"val_plcc", "val_plcc_clive", "val_srocc_clive"}
+    scorer = scorers.load(out / "koncept512.safetensors")
+    features = torch.tensor(np.load(stored[0]), dtype=torch.float32)[None]
+    name = stored[0].relative_to(out / "cache").parts[2:]
+    image = root.joinpath(*name).with_suffix("")
+    with torch.inference_mode():
+        cached = float(scorer.net.rest(features, -1)[0])
+    assert scorer.score(image) == pytest.approx(cached, abs=2e-2)  # kept as float16
+
+
+def test_the_whole_network_is_trained_from_pixels(root: Path, tmp_path: Path) -> None:
+    state = trained(
+        root,
+        tmp_path / "run",
+        stage=None,
+        epochs=1,
+        average=0.0,
+        optimiser="sgd",
+        batch_norm="batch",
+        clip=None,
+        crop={},
+    )
+    net, card = store.load(tmp_path / "run" / "triq.safetensors")
+    assert card.tensors == "all"
+    assert set(state) == set(net.state_dict())
+    assert not any((tmp_path / "cache").rglob("*.npy")) if (tmp_path / "cache").exists() else True
+
+
+def test_a_second_stage_from_the_command_line(root: Path, tmp_path: Path, weights: Path) -> None:
+    import yaml
+
+    file = tmp_path / "second.yaml"
+    config = {"backbone": "tf_efficientnet_lite0", "position_grid": [8, 8], "pool_from": 8}
+    second = {"epochs": 1, "start_from": "earlier", "config": config, "stage": -1}
+    file.write_text(yaml.safe_dump(RECIPE | second | {"backbone_rate": 0.0, "average": 0.0}))
+    cli = CliRunner()
+    arguments = ["train", "triq", "clive", "--root", str(root), "-o", str(tmp_path / "run")]
+    arguments += ["--recipe", str(file)]
+    missing = cli.invoke(app, arguments)
+    assert missing.exit_code == 2
+    assert "--start-from" in missing.stderr
+    made = cli.invoke(app, [*arguments, "--start-from", str(weights)])
+    assert made.exit_code == 0, made.stderr
+    card = store.read_card(tmp_path / "run" / "triq.safetensors")
+    assert "--start-from EARLIER/triq.safetensors" in card.command
+    assert str(tmp_path) not in card.model_dump_json()

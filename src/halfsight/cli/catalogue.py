@@ -85,12 +85,11 @@ def register(app: typer.Typer) -> None:
                 )
         except DatasetError as error:
             console.usage(str(error))
-        found = report.to_dict()
         if as_json:
-            typer.echo(json.dumps(found, indent=2))
+            typer.echo(json.dumps(report.to_dict(), indent=2))
         else:
-            for key, value in found.items():
-                console.out.print(f"{key}: {value}", markup=False)
+            for line in report.lines():
+                console.out.print(line, markup=False)
         if not report.ok:
             raise typer.Exit(1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,10 +27,27 @@ def roots_of(values: list[str], names: list[str]) -> dict[str, Path]:
     return found
 
 
-def _command(model: str, names: list[str], recipe: str) -> str:
+def options_of(values: list[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` pairs to options of a data set; values are read as YAML."""
+    import yaml
+
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name:
+            console.usage(f"got --option {value!r}, expected NAME=VALUE, as labels=mine.csv")
+        try:
+            found[name] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            console.usage(f"got --option {value!r}, expected a value such as mine.csv or [0, 100]")
+    return found
+
+
+def _command(model: str, names: list[str], recipe: str, start_from: Path | None) -> str:
     """The command for the card; folders are the reader's own, so they are left as DIR."""
     roots = " ".join(f"--root {name}=DIR" for name in names)
-    return f"halfsight train {model} {','.join(names)} {roots} --recipe {recipe} -o RUN"
+    earlier = "" if start_from is None else f" --start-from EARLIER/{start_from.name}"
+    return f"halfsight train {model} {','.join(names)} {roots} --recipe {recipe}{earlier} -o RUN"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,7 +63,12 @@ def register(app: typer.Typer) -> None:
         root: Annotated[list[str], typer.Option(help="Folder, or NAME=DIR for each data set.")],
         output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
         recipe: Annotated[
-            str | None, typer.Option(help="Name of a shipped recipe, or a YAML file.")
+            str | None,
+            typer.Option(help="Name of a shipped recipe, or a YAML file; small by default."),
+        ] = None,
+        start_from: Annotated[
+            Path | None,
+            typer.Option(help="Weight file of an earlier run to go on from, as second stages do."),
         ] = None,
         cache: Annotated[
             Path | None, typer.Option(help="Folder for cached features; shared between runs.")
@@ -56,6 +78,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Train a model; a run that was stopped goes on where it was."""
         from halfsight.datasets import DatasetError
+        from halfsight.models import registry
         from halfsight.models.backbone import WeightsError
         from halfsight.models.registry import UnknownModelError
         from halfsight.training import recipe as recipes
@@ -63,11 +86,15 @@ def register(app: typer.Typer) -> None:
         names = dataset.split(",")
         roots = roots_of(root, names)
         try:
-            chosen = recipes.read(recipe or f"{model}-lite0")
+            registry.entry(model)
+            name = recipe or recipes.default(model)
+            chosen = recipes.read(name)
             if chosen.model != model:
                 console.usage(f"got a recipe for {chosen.model}, expected one for {model}")
             if {source.name for source in chosen.sources} != set(names):
                 chosen = recipes.with_sources(chosen, names)
+            if start_from is not None:
+                chosen = chosen.model_copy(update={"start_from": str(start_from)})
             from halfsight.training import run
 
             with console.progress("caching features", None) as bar:
@@ -77,7 +104,7 @@ def register(app: typer.Typer) -> None:
                     out=output,
                     cache=cache,
                     offline=offline,
-                    command=_command(model, names, recipe or f"{model}-lite0"),
+                    command=_command(model, names, name, start_from),
                     on_cache=lambda done, total: bar.update(
                         bar.task_ids[0], completed=done, total=total
                     ),
@@ -110,7 +137,14 @@ def register(app: typer.Typer) -> None:
             Path | None, typer.Option(help="Also write the scores to this CSV file.")
         ] = None,
         limit: Annotated[
-            int | None, typer.Option(help="Score only the first images of the split.")
+            int | None, typer.Option(help="Score only so many images, drawn at random.", min=3)
+        ] = None,
+        cache: Annotated[
+            Path | None, typer.Option(help="Folder that keeps what twins are found by.")
+        ] = None,
+        option: Annotated[
+            list[str] | None,
+            typer.Option(help="Option of the data set, as labels=mine.csv or scale=[0,100]."),
         ] = None,
         record: Annotated[
             bool, typer.Option("--record", help="Write the figures into the weight file's card.")
@@ -121,6 +155,7 @@ def register(app: typer.Typer) -> None:
         """Agreement of a model's scores with MOS: PLCC, SROCC, KROCC, RMSE with intervals."""
         from halfsight import evaluation
         from halfsight.datasets import DatasetError
+        from halfsight.images import ImageError
         from halfsight.outputs import OutputError, write_atomic
         from halfsight.weights import store
 
@@ -138,6 +173,8 @@ def register(app: typer.Typer) -> None:
                     limit=limit,
                     resamples=resamples,
                     seed=seed,
+                    hashes=None if cache is None else cache / f"{dataset}-hashes.parquet",
+                    **options_of(option or []),
                     progress=lambda done, total: bar.update(
                         bar.task_ids[0], completed=done, total=total
                     ),
@@ -146,7 +183,7 @@ def register(app: typer.Typer) -> None:
                 write_atomic(scores, report.scores_csv())
             if record:
                 store.record(Path(model), report.figure(note="; ".join(report.notes)))
-        except (DatasetError, OutputError) as error:
+        except (DatasetError, OutputError, ImageError) as error:
             console.usage(str(error))
         if as_json:
             typer.echo(json.dumps(report.to_dict(), indent=2))
@@ -157,7 +194,9 @@ def register(app: typer.Typer) -> None:
                     f"{part}: n {figures.n}  PLCC {figures.plcc:.3f} [{low:.3f}, {high:.3f}]  "
                     f"SROCC {figures.srocc:.3f}  KROCC {figures.krocc:.3f}  "
                     f"RMSE {figures.rmse:.3f}  after the logistic fit: "
-                    f"PLCC {figures.plcc_fit}  RMSE {figures.rmse_fit}",
+                    f"PLCC {figures.plcc_fit:.3f}  RMSE {figures.rmse_fit:.3f}",
                     markup=False,
                 )
+            for note in report.notes:
+                console.out.print(note, markup=False)
         console.failed(report.failures, report.total)

@@ -87,11 +87,13 @@ class CheckReport:
 
     Attributes:
         name: name of the data set.
+        title: its full name.
         root: its folder.
         images: usable samples.
         expected: images in the whole set, None if the card does not say.
         splits: samples a split.
         subsets: samples a subset.
+        scale: lowest and highest MOS possible, native units; None without MOS.
         mos: range of the MOS, native units.
         mos_std: range of the standard deviations, native units.
         votes: samples with votes.
@@ -103,11 +105,13 @@ class CheckReport:
     """
 
     name: str
+    title: str
     root: str
     images: int
     expected: int | None
     splits: Mapping[str, int]
     subsets: Mapping[str, int]
+    scale: tuple[float, float] | None
     mos: Range
     mos_std: Range
     votes: int
@@ -130,6 +134,57 @@ class CheckReport:
     def to_dict(self) -> dict[str, Any]:
         """The report for JSON, with ``ok`` and ``complete``; null where there is no value."""
         return {"ok": self.ok, "complete": self.complete, **_plain(asdict(self))}
+
+    def lines(self) -> tuple[str, ...]:
+        """The report for people: one line a finding, its name first."""
+        of = "" if self.expected is None else f" of {self.expected}"
+        absent = (self.expected or 0) - self.images
+        found = [
+            f"data set: {self.title} ({self.name}) in {self.root}",
+            f"images: {self.images} usable{of}" + (f", {absent} not here" if absent > 0 else ""),
+            f"splits: {_counts(self.splits, 'none')}",
+        ]
+        if set(self.subsets) != {""}:
+            found.append(f"subsets: {_counts(self.subsets, 'none')}")
+        if self.scale is not None:
+            low, high = self.scale
+            found.append(f"MOS: {_spread(self.mos)}; the scale goes from {low:g} to {high:g}")
+            found.append(f"standard deviations: {_spread(self.mos_std)}")
+            found.append(f"votes: on {self.votes} images" if self.votes else "votes: none")
+        found += [f"problem: {problem}" for problem in self.problems]
+        found += [f"unreadable: {problem}" for problem in self.unreadable]
+        if self.twins is None or self.leaks is None:
+            unseen = "not decoded: damage, twins and leaks were not looked for"
+            return (*found, unseen, f"result: {self.verdict}")
+        if self.twins.groups:
+            found.append(
+                f"twins: {self.twins.images} near-identical images in {self.twins.groups} groups, "
+                f"at most {self.twins.largest} in one"
+            )
+            found += [f"  {' = '.join(group)}" for group in self.twins.examples]
+        else:
+            found.append("twins: none")
+        for leak in self.leaks:
+            more = ", ..." if leak.images > len(leak.examples) else ""
+            found.append(
+                f"leak: {leak.images} images of {leak.split} have a twin in {leak.other}: "
+                f"{', '.join(leak.examples)}{more}"
+            )
+        if not self.leaks:
+            found.append("leaks between splits: none")
+        return (*found, f"result: {self.verdict}")
+
+    @property
+    def verdict(self) -> str:
+        """The whole in a few words."""
+        kinds = {
+            "problems with labels or files": len(self.problems),
+            "unreadable images": len(self.unreadable),
+            "leaks between splits": len(self.leaks or ()),
+        }
+        wrong = ", ".join(kind for kind, count in kinds.items() if count)
+        part = "" if self.complete else "; part of the whole set"
+        return f"{wrong or 'nothing wrong'}{part}"
 
 
 def check(
@@ -168,11 +223,17 @@ def check(
         likeness = _twins(whole, groups), _leaks(whole, groups)
     return CheckReport(
         name=dataset.name,
+        title=registry.info(name).title,
         root=str(dataset.root),
         images=len(dataset),
         expected=registry.info(name).images,
         splits=dataset.splits,
         subsets=dict(Counter(sample.subset for sample in dataset)),
+        scale=(
+            (dataset.scale.minimum, dataset.scale.maximum)
+            if any(sample.mos is not None for sample in dataset)
+            else None
+        ),
         mos=Range.of([s.mos for s in dataset if s.mos is not None]),
         mos_std=Range.of([s.mos_std for s in dataset if s.mos_std is not None]),
         votes=sum(sample.votes is not None for sample in dataset),
@@ -195,6 +256,20 @@ def cards() -> list[dict[str, Any]]:
         else:
             found.append({**_plain(asdict(card)), "splits": dict(card.splits)})
     return found
+
+
+def _counts(parts: Mapping[str, int], without: str) -> str:
+    """``train 790, val 140``; samples of no part under a name of their own."""
+    return ", ".join(f"{name or without} {count}" for name, count in parts.items())
+
+
+def _spread(values: Range) -> str:
+    if not values.count:
+        return "none"
+    return (
+        f"{values.minimum:.4g} to {values.maximum:.4g}, mean {values.mean:.4g}, "
+        f"on {values.count} images"
+    )
 
 
 def _decode(

@@ -28,11 +28,13 @@ class AIHIQnetConfig:
         backbone: timm name, with maps of strides 4 to 32.
         levels: quality levels of the softmax heads; 1 makes linear scalar heads.
         width: channels of the pyramid.
+        max_pixels: larger photographs are reduced to this area; 1024x768 by default.
     """
 
     backbone: str = "resnet50"
     levels: int = 5
     width: int = 256
+    max_pixels: int = 1024 * 768
 
 
 class SameConv(nn.Conv2d):
@@ -50,8 +52,13 @@ class SameConv(nn.Conv2d):
 
 
 def nearest(x: Tensor, like: Tensor) -> Tensor:
-    """(N, C, h, w) by nearest neighbour to the height and width of ``like``."""
-    return F.interpolate(x, size=(int(like.shape[-2]), int(like.shape[-1])), mode="nearest")
+    """(N, C, h, w) by nearest neighbour to the height and width of ``like``.
+
+    Pixels are compared by their centres, as TensorFlow 2 does; on maps that do not double exactly
+    PyTorch's plain ``nearest`` picks others.
+    """
+    size = (int(like.shape[-2]), int(like.shape[-1]))
+    return F.interpolate(x, size=size, mode="nearest-exact")
 
 
 class Pyramid(nn.Module):
@@ -157,7 +164,7 @@ ENTRY = ModelEntry(
     ),
     licence="Apache-2.0 (our code; the authors' repository junyongyou/aihiqnet is MIT)",
     build=build,
-    policy=lambda net: InputPolicy(net.backbone.normalisation),
+    policy=lambda net: InputPolicy(net.backbone.normalisation, max_pixels=net.config.max_pixels),
     reading=(
         "Layers as in the authors' code. Their loss is cross-entropy on five levels, or squared "
         "error on MOS with levels=1; for our cross-entropy the heads' probabilities are averaged "

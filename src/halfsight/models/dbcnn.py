@@ -6,6 +6,8 @@ backbone in the place of VGG-16.
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,10 @@ from halfsight.models.registry import ModelEntry
 
 SCNN_CHANNELS = (48, 48, 64, 64, 64, 64, 128, 128, 128)
 SCNN_STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 2)
+SCNN_VARIABLE = "HALFSIGHT_SCNN"
+"""Environment variable with the path of the authors' ``scnn.pkl``."""
+SCNN_SHA256 = "7ea73d75539cefcf4953800a896e024ea1a3216de2392f242810b113fd940a42"
+"""Digest of that file, ``pretrained_scnn/scnn.pkl`` in zwx8981/DBCNN-PyTorch."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,15 @@ class DBCNNConfig:
     Attributes:
         backbone: timm name of the network for authentic distortions; VGG networks are taken
             without their last pooling.
-        scnn: path of the authors' ``scnn.pkl``, the network for synthetic distortions as they
-            trained it; None leaves its weights to a weight file that holds them.
+        scnn: path of a file like the authors' ``scnn.pkl``, the network for synthetic distortions
+            as they trained it. With None its weights come from a weight file that holds them, or
+            else from the authors' file where :data:`SCNN_VARIABLE` says it lies.
+        max_pixels: larger photographs are reduced to this area; 1024x768 by default.
     """
 
     backbone: str = "vgg16"
     scnn: str | None = None
+    max_pixels: int = 1024 * 768
 
 
 def scnn_layers() -> nn.Sequential:
@@ -68,10 +77,12 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         WeightsError: if it cannot be read, or holds anything but tensors by name.
     """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        blob = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror or error}") from None
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+    try:
+        stored = torch.load(io.BytesIO(blob), map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty"
         raise WeightsError(
             f"{path}: not a PyTorch file of tensors ({reason[:120]}); get it again"
@@ -153,12 +164,7 @@ class DBCNN(QualityNet):
         Raises:
             WeightsError: if the S-CNN's are not given or do not fit.
         """
-        if self.config.scnn is None:
-            raise WeightsError(
-                "the S-CNN's weights come with no package; take scnn.pkl from the authors' "
-                "repository zwx8981/DBCNN-PyTorch and give its path as the option scnn"
-            )
-        path = Path(self.config.scnn)
+        path = self._scnn_file()
         state = read_state_dict(path)
         features = {
             name.removeprefix("features."): tensor
@@ -168,6 +174,26 @@ class DBCNN(QualityNet):
         load_exactly(self.scnn, features, path)
         line = load_imagenet(self.backbone, offline=offline)
         return f"{line}; S-CNN of the authors, SHA-256 {file_sha256(path)}"
+
+    def _scnn_file(self) -> Path:
+        if self.config.scnn is not None:
+            return Path(self.config.scnn)
+        named = os.environ.get(SCNN_VARIABLE)
+        if not named:
+            raise WeightsError(
+                "the S-CNN's weights come with no package; take pretrained_scnn/scnn.pkl from the "
+                "authors' repository zwx8981/DBCNN-PyTorch and say where it lies: "
+                f"{SCNN_VARIABLE}=PATH"
+            )
+        path = Path(named)
+        if not path.is_file():
+            raise WeightsError(f"{SCNN_VARIABLE}: got {named}, expected an existing file")
+        digest = file_sha256(path)
+        if digest != SCNN_SHA256:
+            raise WeightsError(
+                f"{path}: SHA-256 is {digest}, expected {SCNN_SHA256}; get the authors' file again"
+            )
+        return path
 
     def _stage(self, stage: int) -> int:
         if stage not in (WHOLE, 0):
@@ -191,7 +217,7 @@ ENTRY = ModelEntry(
     ),
     licence="Apache-2.0 (our code; the authors' repository zwx8981/DBCNN-PyTorch is MIT)",
     build=build,
-    policy=lambda net: InputPolicy(net.backbone.normalisation),
+    policy=lambda net: InputPolicy(net.backbone.normalisation, max_pixels=net.config.max_pixels),
     reading=(
         "Layers as in the authors' PyTorch code, whose S-CNN has batch normalisation. They train "
         "by squared error on MOS in the data set's own units, the linear layer first and then all; "

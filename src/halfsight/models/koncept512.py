@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from halfsight.models.backbone import Backbone
-from halfsight.models.base import QualityNet
+from halfsight.models.base import WHOLE, QualityNet
 from halfsight.models.inputs import InputPolicy
 from halfsight.models.packaged import load_imagenet
 from halfsight.models.registry import ModelEntry
@@ -74,11 +74,20 @@ class KonCept512(QualityNet):
 
     def rest(self, features: Tensor, stage: int) -> Tensor:
         """What :meth:`stem` gave to scores (N,)."""
-        x = self.backbone.after(features, stage)
-        if self.config.pool == "corner":
-            x = x[..., :CORNER, :CORNER]
-        scores: Tensor = self.head(x.mean((2, 3)))
+        pooled = self.summary(self.backbone.after(features, stage), WHOLE)
+        scores: Tensor = self.head(pooled.flatten(1))
         return scores[:, 0]
+
+    def summary(self, features: Tensor, stage: int) -> Tensor:
+        """A last feature map (N, C, h, w) to its average (N, C, 1, 1); earlier maps as they are.
+
+        The average of an average is itself, so :meth:`rest` takes both.
+        """
+        if stage != WHOLE:
+            return features
+        if self.config.pool == "corner":
+            features = features[..., :CORNER, :CORNER]
+        return features.mean((2, 3), keepdim=True)
 
     def head_parameters(self) -> list[nn.Parameter]:
         """Parameters of the regressor."""

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,14 @@ from halfsight.models.base import QualityNet
 from halfsight.models.inputs import InputPolicy
 
 Progress = Callable[[int, int], None]
+
+
+@runtime_checkable
+class Summarised(Protocol):
+    """A network whose head reads less than the feature map, so that less need be kept."""
+
+    def summary(self, features: torch.Tensor, stage: int) -> torch.Tensor:
+        """What ``rest`` needs of what ``stem`` gave, (N, C, h, w), in as few numbers."""
 
 
 class FeatureCache:
@@ -43,9 +52,10 @@ class FeatureCache:
         self.folder = folder / self._key() if stage is not None else folder
 
     def _key(self) -> str:
-        digest = hashlib.sha256(
-            json.dumps([self.policy.to_dict(), self.stage], sort_keys=True).encode()
-        )
+        content: list[object] = [self.policy.to_dict(), self.stage]
+        if isinstance(self.net, Summarised):
+            content.append(type(self.net).__name__)
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         frozen = set(map(id, self.net.head_parameters()))
         for name, tensor in self.net.state_dict(keep_vars=True).items():
             if id(tensor) not in frozen:
@@ -74,6 +84,8 @@ class FeatureCache:
         try:
             for done, sample in enumerate(missing, 1):
                 features = self.net.stem(self.prepare(sample), self.stage)
+                if isinstance(self.net, Summarised):
+                    features = self.net.summary(features, self.stage)
                 path = self.path(dataset, sample)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with outputs.atomic_path(path) as temporary, temporary.open("wb") as stream:
@@ -83,6 +95,14 @@ class FeatureCache:
         finally:
             self.net.train(was_training)
         return len(missing)
+
+    def shape(self, dataset: Dataset, sample: Sample) -> tuple[int, int]:
+        """Height and width of what :meth:`load` gives."""
+        if self.stage is None:
+            height, width = images.read(sample.path).pixels.shape[:2]
+            return self.policy.target_size(height, width)
+        stored = np.load(self.path(dataset, sample), mmap_mode="r")
+        return int(stored.shape[1]), int(stored.shape[2])
 
     def load(self, dataset: Dataset, sample: Sample) -> npt.NDArray[np.floating]:
         """Features (C, h, w), or the normalised image where nothing is cached."""

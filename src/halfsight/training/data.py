@@ -96,7 +96,8 @@ class Examples(TorchDataset[tuple[Tensor, Tensor, float, int]]):
 class GroupedBatches(Sampler[list[tuple[int, int, float]]]):
     """Batches of images of one feature shape, shuffled anew each epoch.
 
-    Crop fractions are drawn once a batch, so that a batch stays rectangular.
+    Crop fractions are drawn once a batch, so that a batch stays rectangular. A last batch of fewer
+    than ``smallest`` images joins the one before it: batch normalisation over images needs two.
     """
 
     def __init__(
@@ -107,7 +108,9 @@ class GroupedBatches(Sampler[list[tuple[int, int, float]]]):
         crop: Crop,
         seed: int,
         shuffle: bool = True,
+        smallest: int = 1,
     ) -> None:
+        self.smallest = smallest
         self.shapes = shapes
         self.batch = batch
         self.crop = crop
@@ -125,11 +128,12 @@ class GroupedBatches(Sampler[list[tuple[int, int, float]]]):
         groups: dict[tuple[int, int], list[int]] = {}
         for position in order:
             groups.setdefault(self.shapes[position], []).append(int(position))
-        batches = [
-            group[start : start + self.batch]
-            for group in groups.values()
-            for start in range(0, len(group), self.batch)
-        ]
+        batches = []
+        for group in groups.values():
+            cut = [group[start : start + self.batch] for start in range(0, len(group), self.batch)]
+            if len(cut) > 1 and len(cut[-1]) < self.smallest:
+                cut[-2:] = [cut[-2] + cut[-1]]
+            batches += cut
         if self.shuffle:
             draw.shuffle(batches)
         return batches

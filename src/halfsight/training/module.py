@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -14,6 +16,12 @@ from halfsight import statistics
 from halfsight.models.base import QualityNet, mean_level
 from halfsight.training.cache import backbone_stage
 from halfsight.training.recipe import Loss, Recipe, Schedule
+
+OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9),
+}
 
 
 def rate_factor(progress: float, epochs: int, schedule: Schedule) -> float:
@@ -70,6 +78,9 @@ class QualityTraining(L.LightningModule):
         net: the network.
         recipe: the run.
         names: names of the data sets, in the order of the examples' indices.
+
+    Attributes:
+        figures: what the last validation found, by name; checkpoints keep it.
     """
 
     def __init__(self, net: QualityNet, recipe: Recipe, names: tuple[str, ...]) -> None:
@@ -80,6 +91,7 @@ class QualityTraining(L.LightningModule):
         self.averaged: nn.Module | None = copy.deepcopy(net) if recipe.average else None
         if self.averaged is not None:
             self.averaged.requires_grad_(False)
+        self.figures: dict[str, float] = {}
         self._outputs: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @property
@@ -120,8 +132,7 @@ class QualityTraining(L.LightningModule):
             groups.append({"params": late, "lr": self.recipe.backbone_rate})
         for parameter in (*head, *late):
             parameter.requires_grad_(True)
-        kind = torch.optim.AdamW if self.recipe.optimiser == "adamw" else torch.optim.Adam
-        optimiser = kind(groups, weight_decay=self.recipe.weight_decay)
+        optimiser = OPTIMISERS[self.recipe.optimiser](groups, weight_decay=self.recipe.weight_decay)
         steps = max(1, int(self.trainer.estimated_stepping_batches) // self.recipe.epochs)
         scheduler = torch.optim.lr_scheduler.LambdaLR(
             optimiser,
@@ -171,14 +182,22 @@ class QualityTraining(L.LightningModule):
             torch.cat(part).numpy() for part in zip(*self._outputs, strict=True)
         )
         self._outputs.clear()
-        figures = []
+        plccs = []
+        self.figures = {}
         for index, name in enumerate(self.names):
             chosen = dataset == index
             if chosen.sum() < 3:
                 continue
             plcc = statistics.plcc(predicted[chosen], score[chosen])
-            figures.append(0.0 if math.isnan(plcc) else plcc)
-            self.log(f"val_plcc_{name}", figures[-1])
-            self.log(f"val_srocc_{name}", statistics.srocc(predicted[chosen], score[chosen]))
-        mean = sum(figures) / len(figures) if figures else 0.0
-        self.log("val_plcc", mean, prog_bar=True)
+            plccs.append(0.0 if math.isnan(plcc) else plcc)
+            self.figures[f"val_plcc_{name}"] = plccs[-1]
+            self.figures[f"val_srocc_{name}"] = float(
+                statistics.srocc(predicted[chosen], score[chosen])
+            )
+        self.figures["val_plcc"] = sum(plccs) / len(plccs) if plccs else 0.0
+        for key, value in self.figures.items():
+            self.log(key, value, prog_bar=key == "val_plcc")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the figures of the epoch with its weights."""
+        checkpoint["figures"] = dict(self.figures)

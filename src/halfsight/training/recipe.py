@@ -20,11 +20,22 @@ class Strict(BaseModel):
 
 
 class Source(Strict):
-    """One data set of a mixed run."""
+    """One data set of a mixed run.
+
+    Attributes:
+        name: name in the registry.
+        splits: its parts to train on.
+        repeat: times each image is seen in an epoch.
+        limit: train on this many of the images alone, drawn at random by the recipe's seed; None
+            takes them all.
+        options: of the data set's loader, such as ``labels``.
+    """
 
     name: str
     splits: tuple[str, ...] = ("train",)
-    repeat: int = Field(default=1, ge=1, description="times each image is seen in an epoch")
+    repeat: int = Field(default=1, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+    options: dict[str, Any] = {}
 
 
 class Validation(Strict):
@@ -65,24 +76,34 @@ class Recipe(Strict):
     """A whole training run.
 
     Attributes:
+        origin: whose recipe it is, and what it leaves out.
         model: name in the registry.
         config: options of the model's constructor.
         sources: the data sets, mixed.
         stage: backbone stages that are frozen and whose output is cached; -1 freezes the backbone
-            whole, None trains all of it from pixels.
+            whole, None caches nothing and starts from pixels.
+        start_from: ``imagenet`` takes the backbone's pretrained weights, ``scratch`` none; the
+            path of a weight file goes on from an earlier run. ``earlier`` in a recipe asks for
+            such a path.
         level_std: standard deviation of a target, in levels, where the data set states none.
+        optimiser: ``sgd`` has momentum 0.9.
+        backbone_rate: 0 leaves the backbone as it is.
+        average: decay of the weights' moving average; 0 keeps none.
+        clip: largest norm of the gradient; None does not limit it.
+        patience: epochs without gain before stopping; None runs them all.
     """
 
+    origin: str = ""
     model: str
     config: dict[str, Any] = {}
     sources: tuple[Source, ...]
     validation: Validation = Validation()
     stage: int | None = -1
-    start_from: Literal["imagenet", "scratch"] | str = "imagenet"
+    start_from: str = "imagenet"
     level_std: float = Field(default=0.7, gt=0)
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)
-    optimiser: Literal["adam", "adamw"] = "adamw"
+    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
     head_rate: float = Field(gt=0)
     backbone_rate: float = Field(default=0.0, ge=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -91,13 +112,9 @@ class Recipe(Strict):
     crop: Crop = Crop()
     flip: bool = True
     batch_norm: Literal["frozen", "batch"] = "frozen"
-    average: float = Field(
-        default=0.0, ge=0, lt=1, description="decay of the weights' moving average"
-    )
-    clip: float = Field(default=1.0, gt=0, description="largest gradient norm")
-    patience: int | None = Field(
-        default=None, ge=1, description="epochs without gain before stopping"
-    )
+    average: float = Field(default=0.0, ge=0, lt=1)
+    clip: float | None = Field(default=1.0, gt=0)
+    patience: int | None = Field(default=None, ge=1)
     seed: int = 0
 
 
@@ -105,6 +122,19 @@ def shipped() -> dict[str, Path]:
     """Recipes that come with the package, by name."""
     folder = Path(__file__).parent / "recipes"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def default(model: str) -> str:
+    """Name of the shipped recipe for a model on a small machine, else of its first.
+
+    Raises:
+        RecipeError: if no recipe for it is shipped.
+    """
+    names = [name for name in shipped() if name.startswith(f"{model}-")]
+    if not names:
+        raise RecipeError(f"no recipe for {model} is shipped; give one with --recipe FILE")
+    small = [name for name in names if name.endswith(("-lite0", "-small"))]
+    return (small or names)[0]
 
 
 def read(source: str | Path) -> Recipe:

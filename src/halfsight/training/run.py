@@ -19,11 +19,12 @@ from lightning.pytorch.callbacks import (
     RichProgressBar,
 )
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
 from torch.utils.data import DataLoader
 
 from halfsight import datasets
 from halfsight.datasets import splits
-from halfsight.datasets.base import Dataset
+from halfsight.datasets.base import LEVELS, Dataset
 from halfsight.models import registry
 from halfsight.models.base import QualityNet
 from halfsight.models.card import ModelCard, Scale
@@ -32,6 +33,7 @@ from halfsight.training.cache import FeatureCache, Progress, backbone_stage
 from halfsight.training.data import Example, Examples, GroupedBatches, examples
 from halfsight.training.module import QualityTraining
 from halfsight.training.recipe import Crop, Recipe, RecipeError
+from halfsight.training.start import Start, begin
 from halfsight.weights import store
 
 
@@ -61,12 +63,11 @@ def parts_of(recipe: Recipe, roots: Mapping[str, Path], *, hashes: Path) -> tupl
                 f"the recipe trains on {source.name}, whose folder is not given; "
                 f"add --root {source.name}=DIR"
             )
-        whole = datasets.load(source.name, roots[source.name])
+        whole = datasets.load(source.name, roots[source.name], **source.options)
+        chosen = _drawn(whole.split(*source.splits), source.limit, recipe.seed)
         if recipe.validation.split is not None:
-            train = whole.split(*source.splits)
-            validation = whole.split(recipe.validation.split)
+            train, validation = chosen, whole.split(recipe.validation.split)
         else:
-            chosen = whole.split(*source.splits)
             groups = splits.near_duplicates(
                 [sample.path for sample in chosen], cache=hashes / f"{source.name}-hashes.parquet"
             )
@@ -86,6 +87,14 @@ def parts_of(recipe: Recipe, roots: Mapping[str, Path], *, hashes: Path) -> tupl
     return tuple(made)
 
 
+def _drawn(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
+    """As many samples as the limit says, drawn at random, in their order."""
+    if limit is None or limit >= len(dataset):
+        return dataset
+    drawn = np.random.default_rng(seed).choice(len(dataset), limit, replace=False)
+    return dataset.replace(tuple(dataset[int(i)] for i in sorted(drawn)))
+
+
 class _Epochs(Callback):
     """Tells the batch sampler which epoch it is, so that a resumed run sees the same order."""
 
@@ -99,16 +108,12 @@ class _Epochs(Callback):
 def _shapes(
     items: tuple[Example, ...], caches: tuple[FeatureCache, ...], parts: tuple[Dataset, ...]
 ) -> list[tuple[int, int]]:
-    shapes = []
+    known: dict[Path, tuple[int, int]] = {}  # an image may be repeated
     for item in items:
-        cache, dataset = caches[item.dataset], parts[item.dataset]
-        if cache.stage is None:
-            height, width = cache.prepare(item.sample).shape[-2:]
-        else:
-            stored = np.load(cache.path(dataset, item.sample), mmap_mode="r")
-            height, width = stored.shape[1:]
-        shapes.append((int(height), int(width)))
-    return shapes
+        path = item.sample.path
+        if path not in known:
+            known[path] = caches[item.dataset].shape(parts[item.dataset], item.sample)
+    return [known[item.sample.path] for item in items]
 
 
 def train(
@@ -143,7 +148,7 @@ def train(
     L.seed_everything(recipe.seed, verbose=False)
     entry = registry.entry(recipe.model)
     net = entry.build(**recipe.config)
-    backbone = net.load_backbone(offline=offline) if recipe.start_from == "imagenet" else ""
+    start = begin(net, recipe, offline=offline)
     store_folder = cache or out / "cache"
     store_folder.mkdir(parents=True, exist_ok=True)
     parts = parts_of(recipe, roots, hashes=store_folder)
@@ -169,6 +174,7 @@ def train(
             crop=recipe.crop if training else Crop(),
             seed=recipe.seed,
             shuffle=training,
+            smallest=2 if any(isinstance(m, nn.BatchNorm1d) for m in net.modules()) else 1,
         )
         data = Examples(items, caches, sets, flip=recipe.flip and training, seed=recipe.seed)
         samplers.append(sampler)
@@ -215,11 +221,9 @@ def train(
     best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
     best_epoch = int(best["epoch"])
-    validation = {
-        key: float(value) for key, value in trainer.callback_metrics.items() if "val_" in key
-    }
+    found = {key: round(float(value), 4) for key, value in best.get("figures", {}).items()}
     write_atomic(out / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
-    return _save(module.best_net, recipe, parts, out, backbone, command, best_epoch, validation)
+    return _save(module.best_net, recipe, parts, out, start, command, best_epoch, found)
 
 
 def _save(
@@ -227,7 +231,7 @@ def _save(
     recipe: Recipe,
     parts: tuple[Parts, ...],
     out: Path,
-    backbone: str,
+    start: Start,
     command: str,
     best_epoch: int,
     validation: dict[str, float],
@@ -240,7 +244,7 @@ def _save(
     if recipe.batch_norm == "batch":  # running statistics moved with the weights
         parents = {name.rpartition(".")[0] for name in names}
         names |= {name for name, _ in net.named_buffers() if name.rpartition(".")[0] in parents}
-    levels = int(recipe.config.get("levels", 5))
+    names |= start.held
     data = tuple(
         f"{part.train.name}: {len(part.train)} images trained on, "
         f"{len(part.validation)} to choose the epoch"
@@ -252,14 +256,15 @@ def _save(
         status="trained here",
         paper=entry.paper,
         licence=entry.licence,
-        scale=Scale(min=1.0, max=float(max(levels, 5))),
+        scale=Scale(min=1.0, max=float(LEVELS)),  # of the targets, whatever the head
         config=recipe.config,
         input=entry.policy(net).to_dict(),
-        backbone=backbone,
-        tensors="head alone" if len(free) == len(net.head_parameters()) else "head and late stages",
+        backbone=start.backbone,
+        tensors=_held(net, names),
         data=data,
         recipe={
             **recipe.model_dump(mode="json"),
+            "start_from": start.said,
             "chosen_epoch": best_epoch,
             "validation": validation,
         },
@@ -270,6 +275,16 @@ def _save(
         reading=entry.reading,
     )
     return store.save(out / f"{recipe.model}.safetensors", net, card, names=names)
+
+
+def _held(net: QualityNet, names: set[str]) -> str:
+    """What a file with these tensors holds, in words."""
+    if names >= {name for name, _ in net.named_parameters()}:
+        return "all"
+    head = {id(parameter) for parameter in net.head_parameters()}
+    if all(id(parameter) in head for name, parameter in net.named_parameters() if name in names):
+        return "head alone"
+    return "head and late stages"
 
 
 def versions() -> dict[str, str]:
