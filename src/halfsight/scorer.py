@@ -171,18 +171,32 @@ class Scorer:
         return self.net
 
 
-def load(name: str | os.PathLike[str] = "triq", *, offline: bool = True) -> Scorer:
+def load(
+    name: str | os.PathLike[str] = "triq",
+    *,
+    offline: bool = True,
+    budget: str | float | None = None,
+    tolerance: float | None = None,
+) -> Scorer:
     """A model by name, with its embedded weights, or from a weight file with its card beside it.
 
     Args:
         name: name in the registry (of a built-in model, or of one that another package brings),
             or path of a ``.safetensors`` or ``.onnx`` file.
         offline: forbid downloads of backbone weights that no installed package carries.
+        budget: read a part of each photograph: a share such as ``0.5``, a number of regions such
+            as ``6``, or ``auto``; None reads it whole.
+        tolerance: with ``auto``, the largest error against the full score, in its units.
 
     Raises:
         UnknownModelError: if nothing is registered under the name.
         WeightsError: if its weights are not at hand or damaged.
+        BudgetError: if the budget makes no sense, or not for this model.
     """
+    if budget is not None:
+        from halfsight.budget import files  # its scorers are scorers, and it imports this
+
+        return files.load(name, budget=budget, tolerance=tolerance, offline=offline)
     text = os.fspath(name)
     if text.endswith(".onnx"):
         from halfsight import wrapping  # it makes scorers, and imports this

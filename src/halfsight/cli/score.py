@@ -39,11 +39,24 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[
             bool, typer.Option("--json", help="Print one JSON object a photograph.")
         ] = False,
+        budget: Annotated[
+            str | None,
+            typer.Option(
+                help="Read a part of each photograph: a share such as 0.5, a number of its 12 "
+                "regions, or auto."
+            ),
+        ] = None,
+        tolerance: Annotated[
+            float | None,
+            typer.Option(help="With --budget auto: error against the full score, in its units."),
+        ] = None,
         offline: console.Online = True,
     ) -> None:
         """Score photographs: one row a photograph, with the scale of the score."""
         if csv_file is not None and as_json:
             console.usage("got --csv and --json, expected one of them")
+        if tolerance is not None and budget is None:
+            console.usage("got --tolerance without --budget, expected --budget auto with it")
         from halfsight import images
         from halfsight.models.external import ModelError
         from halfsight.outputs import OutputError, write_atomic
@@ -51,7 +64,12 @@ def register(app: typer.Typer) -> None:
         found = images.find(paths, stdin=sys.stdin)
         problems: list[object] = list(found.errors)
         total = len(found.files) + len(problems)
-        scorer = console.load_model(model, offline=offline)
+        if budget is None:
+            scorer = console.load_model(model, offline=offline)
+        else:
+            from halfsight.cli.budget import load_scorer
+
+            scorer = load_scorer(model, budget, tolerance, offline=offline)
         rows: list[dict[str, Any]] = []
         widest = max((len(str(path)) for path in found.files), default=0)
         with console.progress("scoring", len(found.files)) as bar:
@@ -83,7 +101,13 @@ def register(app: typer.Typer) -> None:
 
 def record(path: str, scorer: Scorer, prediction: Prediction) -> dict[str, Any]:
     """The JSON object of one scored photograph."""
+    from halfsight.budget.scorer import BudgetPrediction
+
     height, width = prediction.size
+    read: dict[str, Any] = {}
+    if isinstance(prediction, BudgetPrediction):
+        grid = list(prediction.grid.shape)
+        read = {"grid": grid, "regions": list(prediction.regions), "bound": prediction.bound}
     return {
         "path": path,
         "model": scorer.name,
@@ -92,6 +116,7 @@ def record(path: str, scorer: Scorer, prediction: Prediction) -> dict[str, Any]:
         "distribution": None if prediction.distribution is None else list(prediction.distribution),
         "size": [height, width],
         "notes": list(prediction.notes),
+        **read,
     }
 
 
