@@ -63,7 +63,7 @@ def register(app: typer.Typer) -> None:
         from halfsight.web.limits import Limits
         from halfsight.web.shelf import Shelf
 
-        hosts = _hosts(host, allow_host or [])
+        hosts = host_names(host, allow_host or [])
         try:
             limits = Limits(
                 photographs=max_photographs,
@@ -100,7 +100,7 @@ def register(app: typer.Typer) -> None:
             server.run(sockets=[listening])
 
 
-def _hosts(host: str, allowed: list[str]) -> list[str]:
+def host_names(host: str, allowed: list[str]) -> list[str]:
     """Host names to answer to; empty for those of this machine alone."""
     named = [f"[{name}]" if name.count(":") > 1 and name[0] != "[" else name for name in allowed]
     if host in ("127.0.0.1", "localhost", "::1"):

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.datastructures import FormData
 
-from halfsight import importance
+from halfsight import also, importance
 from halfsight.grid import GridError, RegionGrid
 from halfsight.importance import CriterionError
 from halfsight.web import examples, names, schemas, uploads, work
@@ -51,7 +51,7 @@ def routes(shelf: Shelf, desk: Desk, limits: Limits, report_policy: str) -> APIR
     )
     async def explain(request: Request) -> JSONResponse:
         """Start a job: every photograph with every model named; follow it by its links."""
-        options = {"grid": "", "criterion": None}
+        options: dict[str, Any] = {}
 
         def configure(form: FormData) -> None:
             options.update(_options(form, limits))
@@ -239,7 +239,7 @@ async def _admit(
         for model, scorer in models.items():
             for number, one in enumerate(stored):
                 place = results / f"{names.folder(number, one.name)}-{len(job.items)}"
-                job.items.append(Item(one.name, model, scorer, one.path, place))
+                job.items.append(Item(one.name, model, scorer, shelf.locks[model], one.path, place))
     except BaseException:  # also when the client leaves
         desk.drop(job)
         raise
@@ -265,7 +265,11 @@ def _options(form: FormData, limits: Limits) -> dict[str, Any]:
         chosen = None if criterion is None else importance.check(criterion[:40])
     except CriterionError as error:
         raise ApiError(422, "invalid_criterion", str(error)) from None
-    return {"grid": regions, "criterion": chosen}
+    try:
+        views = also.check(name[:40] for name in uploads.texts(form, "also"))
+    except also.AlsoError as error:
+        raise ApiError(422, "unknown_map", str(error)) from None
+    return {"grid": regions, "criterion": chosen, "also": views}
 
 
 def offered() -> list[schemas.Example]:

@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 
+from halfsight import also
 from halfsight.importance import CRITERIA, MEANING
 from halfsight.report import embed
 from halfsight.report.page import TITLES, digits
@@ -125,6 +126,8 @@ def _page(shelf: Shelf, limits: Limits) -> str:
         default=shelf.default,
         examples=api.offered(),
         limits=limits,
+        also=also.names(),
+        cheap=also.CHEAP,
         criteria={name: TITLES[name] for name in CRITERIA},
         data={
             "limits": {

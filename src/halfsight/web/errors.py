@@ -21,6 +21,7 @@ Code = Literal[
     "invalid_grid",
     "invalid_criterion",
     "unknown_example",
+    "unknown_map",
     "not_a_photograph",
     "unreadable_photograph",
     "model_failed",

@@ -31,6 +31,7 @@ class Item:
     Attributes:
         name: what the client calls the photograph, cleaned.
         model: its name on the shelf.
+        lock: held while the model works.
         photograph: the uploaded file in the job's folder.
         folder: where its results go, inside the job's folder.
         masks: masks evaluated so far and in all.
@@ -41,6 +42,7 @@ class Item:
     name: str
     model: str
     scorer: Scorer = field(repr=False)
+    lock: threading.Lock = field(repr=False)
     photograph: Path
     folder: Path
     stage: Stage = "waiting"

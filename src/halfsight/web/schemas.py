@@ -11,7 +11,7 @@ from halfsight.models.card import ModelCard, Scale
 from halfsight.web.errors import ErrorDetail
 
 Stage = Literal[
-    "waiting", "reading", "scoring", "masking", "writing", "done", "failed", "cancelled"
+    "waiting", "reading", "scoring", "masking", "maps", "writing", "done", "failed", "cancelled"
 ]
 """Where a photograph is on its way."""
 
@@ -190,6 +190,12 @@ def form(*, explain: bool) -> dict[str, Any]:
                 "type": "string",
                 "enum": list(CRITERIA),
                 "description": "How importance is measured; by the model's kind if not given.",
+            },
+            "also": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Further maps: lime, gradcam, rollout, saliency, frequency, "
+                "objectness, averaged. Those that a model does not allow are left out.",
             },
         }
     schema = {"type": "object", "properties": properties}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from halfsight.scorer import Scorer
@@ -12,9 +13,19 @@ from halfsight.web.errors import ApiError
 
 @dataclass(frozen=True)
 class Shelf:
-    """Loaded models by the names that clients use; the first is the default."""
+    """Loaded models by the names that clients use; the first is the default.
+
+    Attributes:
+        models: by name.
+        locks: one a model, held while it works: attribution methods hang hooks into the network,
+            which must not meet another thread's pass.
+    """
 
     models: dict[str, Scorer]
+    locks: dict[str, threading.Lock] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "locks", {name: threading.Lock() for name in self.models})
 
     @classmethod
     def of(cls, named: Sequence[tuple[str, Scorer]]) -> Shelf:

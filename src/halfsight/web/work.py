@@ -14,14 +14,14 @@ from typing import IO
 
 import numpy as np
 
+from halfsight import also, images
 from halfsight import explanation as library
-from halfsight import images
 from halfsight.explanation import Explanation
 from halfsight.formats import ImageError
 from halfsight.grid import GridError
 from halfsight.images import Photograph
 from halfsight.importance import CriterionError
-from halfsight.masking.base import MaskingError, Progress
+from halfsight.masking.base import MaskingError
 from halfsight.masking.sampling import SampleError
 from halfsight.models.external import ModelError
 from halfsight.outputs import OutputError, atomic_path
@@ -85,19 +85,27 @@ def _explain(job: Job, item: Item, limits: Limits) -> None:
     _stage(job, item, "reading")
     photograph = _read(item, limits)
 
-    def at(done: int, total: int) -> None:
+    watch = _Watch(job, limits)
+
+    def at_mask(done: int, total: int) -> None:
+        if done < total:
+            watch.look(f"{done} of {total} masks")
         item.masks = (done, total)
         job.moved()
 
-    at_mask = _watched(job, limits, at)
-    _stage(job, item, "masking")
-    result = library.explain(
-        item.scorer,
-        photograph,
-        grid=job.options["grid"],
-        criterion=job.options["criterion"],
-        progress=at_mask,
-    )
+    with item.lock:
+        _stage(job, item, "masking")
+        result = library.explain(
+            item.scorer,
+            photograph,
+            grid=job.options["grid"],
+            criterion=job.options["criterion"],
+            progress=at_mask,
+        )
+        for name in job.options["also"]:
+            _stage(job, item, "maps")
+            watch.look(f"all masks but not the map {name!r}")
+            result = also.add(result, item.scorer, [name], skip=True)
     _stage(job, item, "writing")
     with _drawing:
         result.save(item.folder)
@@ -109,8 +117,9 @@ def _explain(job: Job, item: Item, limits: Limits) -> None:
 def _score(job: Job, item: Item, limits: Limits) -> None:
     _stage(job, item, "reading")
     photograph = _read(item, limits)
-    _stage(job, item, "scoring")
-    item.prediction = item.scorer.predict(photograph)
+    with item.lock:
+        _stage(job, item, "scoring")
+        item.prediction = item.scorer.predict(photograph)
 
 
 def _read(item: Item, limits: Limits) -> Photograph:
@@ -119,23 +128,25 @@ def _read(item: Item, limits: Limits) -> Photograph:
     )
 
 
-def _watched(job: Job, limits: Limits, at: Progress) -> Progress:
-    """Progress that also ends work which was cancelled or takes too long."""
-    until = time.monotonic() + limits.seconds
+class _Watch:
+    """Ends work that was cancelled or takes too long."""
 
-    def progress(done: int, total: int) -> None:
-        if job.cancelled.is_set():
+    def __init__(self, job: Job, limits: Limits) -> None:
+        self.job = job
+        self.limits = limits
+        self.until = time.monotonic() + limits.seconds
+
+    def look(self, reached: str) -> None:
+        """Stop here if there is a reason to."""
+        if self.job.cancelled.is_set():
             raise _StopError
-        if done < total and time.monotonic() > until:
+        if time.monotonic() > self.until:
             raise ApiError(
                 422,
                 "too_slow",
-                f"got {done} of {total} masks in {limits.seconds:g} s, expected all; "
-                "use a coarser grid, a smaller photograph or a faster model",
+                f"got {reached} in {self.limits.seconds:g} s, expected the whole explanation; "
+                "use a coarser grid, a smaller photograph, fewer maps or a faster model",
             )
-        at(done, total)
-
-    return progress
 
 
 def _stage(job: Job, item: Item, stage: str) -> None:

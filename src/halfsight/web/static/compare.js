@@ -112,8 +112,8 @@ export const compare = (root, items) => {
           text ? make("th", { scope: "col" }, text) : make("td"))))),
       make("tbody", {},
         row("score", of((r) => r.score), decimals),
-        row("own important half masked", of((r) => r.score_important_masked), decimals),
-        row("own trivial half masked", of((r) => r.score_trivial_masked), decimals),
+        row("its important half masked", of((r) => r.score_important_masked), decimals),
+        row("its trivial half masked", of((r) => r.score_trivial_masked), decimals),
         row("this selection masked", here, decimals))));
     if (linked()) {
       const half = results[0].important.length;
@@ -230,7 +230,8 @@ export const compare = (root, items) => {
   heat.addEventListener("change", () => { state.heat = heat.checked; draw(); });
 
   root.replaceChildren(sides, presets,
-    make("label", { class: "check" }, heat, " Importance of the regions, each picture by its own range; ringed: its important half"),
+    make("label", { class: "check" }, heat,
+      make("span", {}, "Importance of the regions, each picture by its own range; ringed: its important half")),
     said, overlap, figures);
   load();
 };

@@ -6,6 +6,7 @@ import { compare, decimalsOf, fixed, make, title } from "./compare.js";
 const byId = (id) => document.getElementById(id);
 const { limits } = JSON.parse(byId("data").textContent);
 const examples = [...document.querySelectorAll("[data-example]")];
+const further = [...document.querySelectorAll("input[name=also]")];
 const models = [...document.querySelectorAll("input[name=model]")];
 
 const chosen = []; // {file, address}
@@ -89,12 +90,13 @@ const STAGES = {
   waiting: "waiting",
   reading: "reading the photograph",
   masking: "scoring every mask",
+  maps: "making further maps",
   writing: "writing the report",
   done: "done",
   failed: "failed",
   cancelled: "cancelled",
 };
-const SHARE = { waiting: 0, reading: 0.1, masking: 0.25, writing: 0.85, done: 1, failed: 1, cancelled: 1 };
+const SHARE = { waiting: 0, reading: 0.1, masking: 0.25, maps: 0.7, writing: 0.9, done: 1, failed: 1, cancelled: 1 };
 
 const stageText = (item) => {
   if (item.error) return item.error.message;
@@ -113,7 +115,7 @@ const drawProgress = (now) => {
   now.items.forEach((item, number) => {
     const [, bar, text] = list.children[number].children;
     const share = SHARE[item.stage];
-    bar.value = item.stage === "masking" && item.masks ? share + (0.6 * item.masks[0]) / item.masks[1] : share;
+    bar.value = item.stage === "masking" && item.masks ? share + (0.45 * item.masks[0]) / item.masks[1] : share;
     text.textContent = stageText(item);
     text.classList.toggle("failed", item.stage === "failed");
   });
@@ -159,6 +161,7 @@ byId("form").addEventListener("submit", async (event) => {
   chosen.forEach((one) => form.append("photographs", one.file, one.file.name));
   examples.filter(pressed).forEach((button) => form.append("example", button.dataset.example));
   models.filter((box) => box.checked).forEach((box) => form.append("model", box.value));
+  further.filter((box) => box.checked).forEach((box) => form.append("also", box.value));
   form.append("grid", byId("grid").value);
   if (byId("by").value) form.append("criterion", byId("by").value);
   busy(true);
@@ -168,6 +171,7 @@ byId("form").addEventListener("submit", async (event) => {
     problem("");
     watch(started);
     byId("progress-title").focus();
+    byId("progress").scrollIntoView({ block: "center" });
   } catch (error) {
     busy(false);
     problem(error.message);
@@ -246,7 +250,8 @@ function finish(now) {
   };
   show(items[0], buttons, buttons[0]);
   if (now.items.every((item) => item.result)) byId("progress").hidden = true;
-  byId("results-title").focus();
+  byId("results-title").focus({ preventScroll: true });
+  byId("results").scrollIntoView();
 }
 
 // ---- a page that is loaded again finds its job

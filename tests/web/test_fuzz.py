@@ -1,0 +1,103 @@
+"""Whatever is sent, the server never answers 5xx. HALFSIGHT_FUZZ multiplies the number of tries."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import schemathesis
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, settings
+from PIL import Image
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.pictures import picture
+from tests.web.conftest import BASE
+
+from halfsight.web.app import create_app
+from halfsight.web.limits import Limits
+from halfsight.web.shelf import Shelf
+
+TIMES = int(os.environ.get("HALFSIGHT_FUZZ", "1"))
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM")
+
+
+@pytest.fixture(scope="module")
+def app(shelf: Shelf) -> Iterator[FastAPI]:
+    made = create_app(shelf, limits=Limits(photographs=2, megabytes=1, megapixels=1))
+    with TestClient(made, base_url=BASE):
+        yield made
+
+
+@pytest.fixture
+def api(app: FastAPI) -> Any:
+    return schemathesis.openapi.from_asgi("/openapi.json", app, headers={"host": "127.0.0.1"})
+
+
+schema = schemathesis.pytest.from_fixture("api")
+
+
+@schema.parametrize()
+@settings(
+    max_examples=6 * TIMES,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+def test_the_interface_keeps_its_contract(case: Any) -> None:
+    response = case.call(headers={"host": "127.0.0.1"})
+    case.validate_response(
+        response,
+        checks=[
+            not_a_server_error,
+            status_code_conformance,
+            content_type_conformance,
+            response_schema_conformance,
+        ],
+    )
+
+
+def mutated(data: bytes, draw: np.random.Generator) -> bytes:
+    """A file with bytes changed, cut off, doubled, or swapped."""
+    found = bytearray(data)
+    for _ in range(int(draw.integers(1, 6))):
+        kind, at = draw.integers(4), int(draw.integers(len(found)))
+        if kind == 0:
+            found[at] = int(draw.integers(256))
+        elif kind == 1 and at > 8:
+            del found[at:]
+        elif kind == 2:
+            found[at:at] = found[at : at + int(draw.integers(1, 64))]
+        else:  # mostly in the header, where sizes and counts are
+            found[int(draw.integers(min(64, len(found))))] = int(draw.integers(256))
+    return bytes(found)
+
+
+def test_mutated_photographs(app: FastAPI) -> None:
+    originals = {}
+    for name in FORMATS:
+        stream = io.BytesIO()
+        Image.fromarray(picture(48, 64)).save(stream, name)
+        originals[name] = stream.getvalue()
+    draw = np.random.default_rng(0)
+    client = TestClient(app, base_url=BASE, raise_server_exceptions=False)
+    answers: Counter[int] = Counter()
+    for number in range(28 * TIMES):
+        data = mutated(originals[FORMATS[number % len(FORMATS)]], draw)
+        answer = client.post("/api/score", files={"photographs": (f"{number}.jpg", data)})
+        answers[answer.status_code] += 1
+        assert answer.status_code in (200, 413, 415, 422), answer.text
+        if answer.status_code != 200:
+            assert set(answer.json()["error"]) == {"code", "message"}
+    assert len(answers) > 1
+    print(f"{sum(answers.values())} mutated photographs: {dict(sorted(answers.items()))}")
