@@ -18,8 +18,8 @@ from PIL import Image
 from halfsight import images
 from halfsight.grid import GridError, RegionGrid
 from halfsight.images import ImageError, Photograph
+from halfsight.masking.attention import exact_table
 from halfsight.masking.base import Coalitions, Encoded
-from halfsight.masking.plain import plain_table
 from halfsight.models import registry
 from halfsight.models.backbone import WeightsError
 from halfsight.models.base import QualityNet
@@ -148,7 +148,7 @@ class Scorer:
                 f"got a {grid} grid for {rows}x{cols} tokens, expected at least one token a "
                 "region; use a smaller grid or a larger photograph"
             )
-        return plain_table(self.transformer(), encoded, grid)
+        return exact_table(self.transformer(), encoded, grid)
 
     def token_shape(self, tensor: torch.Tensor) -> tuple[int, int] | None:
         """(rows, cols) of the tokens of an input (1, 3, H, W), None for models without tokens."""
