@@ -15,6 +15,7 @@ from halfsight.formats import one_line
 from halfsight.importance import MEANING, Criterion
 from halfsight.report import embed
 from halfsight.report.figure import shown
+from halfsight.report.overlays import Overlay, chance, overlays
 
 if TYPE_CHECKING:
     from halfsight.explanation import Explanation
@@ -38,6 +39,7 @@ def render(explanation: Explanation) -> str:
     """
     script = embed.own_text("explanation.js")
     pixels = shown(np.asarray(explanation.photograph.pixels))
+    maps = overlays(explanation)
     return (
         embed.environment()
         .get_template("explanation.html.j2")
@@ -48,8 +50,9 @@ def render(explanation: Explanation) -> str:
             script=script,
             version=version("halfsight"),
             picture=embed.data_uri(embed.jpeg(pixels), "image/jpeg"),
-            maps=maps(explanation),
-            data=data(explanation),
+            maps=maps,
+            chance=chance(explanation),
+            data=data(explanation, maps),
             e=explanation,
             digits=digits(explanation.scale.max - explanation.scale.min),
             labels=labels(*explanation.grid.shape),
@@ -58,6 +61,8 @@ def render(explanation: Explanation) -> str:
             levels=levels(explanation),
             criteria=criteria(explanation),
             titles=TITLES,
+            best="highest" if explanation.scale.higher_is_better else "lowest",
+            worst="lowest" if explanation.scale.higher_is_better else "highest",
             number=number,
         )
     )
@@ -73,10 +78,12 @@ def digits(span: float) -> int:
     return max(0, 4 - math.ceil(math.log10(span))) if span > 0 else 3
 
 
-def number(value: float, decimals: int, *, signed: bool = False) -> str:
-    """A number for reading, with a real minus sign; never "-0.00"; a dash for nan."""
+def number(
+    value: float, decimals: int, *, signed: bool = False, missing: str = "\N{EN DASH}"
+) -> str:
+    """A number for reading, with a real minus sign; never "-0.00"; ``missing`` for nan."""
     if not math.isfinite(value):
-        return "\N{EN DASH}"
+        return missing
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
     if float(text) == 0:
         text = text.lstrip("+-")
@@ -132,25 +139,7 @@ def levels(explanation: Explanation) -> list[tuple[str, float]]:
     ]
 
 
-def maps(explanation: Explanation) -> list[dict[str, Any]]:
-    """The further maps as pictures with their ranges of values."""
-    found = []
-    side = embed.map_side(len(explanation.overlays))
-    for title, values in explanation.overlays.items():
-        png, low, high = embed.map_png(np.asarray(values), side=side)
-        found.append(
-            {
-                "name": one_line(title),
-                "png": embed.data_uri(png, "image/png"),
-                "low": low,
-                "high": high,
-                "colours": "signed" if low < 0 else "unsigned",
-            }
-        )
-    return found
-
-
-def data(explanation: Explanation) -> dict[str, Any]:
+def data(explanation: Explanation, maps: Sequence[Overlay] = ()) -> dict[str, Any]:
     """What the page's script computes with."""
     scale = explanation.scale
     pairs = coalitions.interactions(explanation.table)
@@ -160,12 +149,27 @@ def data(explanation: Explanation) -> dict[str, Any]:
         "labels": labels(*explanation.grid.shape),
         "scale": {"min": scale.min, "max": scale.max},
         "digits": digits(scale.max - scale.min),
+        "higher": explanation.scale.higher_is_better,
         "half": len(explanation.important),
         "criterion": explanation.criterion,
         "important": list(explanation.important),
+        "estimated": explanation.estimated,
+        "maps": [
+            {
+                "title": one.title,
+                "meaning": one.meaning,
+                "low": one.low,
+                "high": one.high,
+                "colours": one.colours,
+                "values": finite(one.values),
+                "highest": list(one.highest),
+            }
+            for one in maps
+        ],
         "criteria": {
             criterion: {
                 "values": finite(values),
+                "errors": errors(explanation, criterion),
                 "meaning": MEANING[criterion].replace(" - ", " \N{MINUS SIGN} "),
                 "signed": criterion == "shapley",
                 "unit": "MOS" if criterion in IN_SCORE_UNITS else "",
@@ -179,6 +183,14 @@ def data(explanation: Explanation) -> dict[str, Any]:
             "unsigned": embed.stops(embed.UNSIGNED_MAP),
         },
     }
+
+
+def errors(explanation: Explanation, criterion: Criterion) -> list[float | None] | None:
+    """Standard errors of a criterion's values; None where they are exact or not known."""
+    found = explanation.standard_errors
+    if found is None or criterion != explanation.criterion:
+        return None
+    return finite([float(error) for error in found])
 
 
 def finite(values: Sequence[float]) -> list[float | None]:

@@ -10,6 +10,7 @@
   const full = table.length - 1;
   const regions = [...document.querySelectorAll(".region")];
   const mapButtons = [...document.querySelectorAll("button[data-map]")];
+  const mapPictures = [...document.querySelectorAll("img[data-map]")];
   const presets = [...document.querySelectorAll("[data-preset]")];
 
   // ---- numbers
@@ -54,8 +55,7 @@
   // ---- what is shown now
 
   const important = setOf(data.important);
-  const start = () => ({ mask: 0, layer: "heat", criterion: data.criterion, last: 0, count: data.half });
-  const state = start();
+  const state = { mask: 0, layer: `criterion:${data.criterion}`, last: 0, count: data.half };
   const target = (preset) => ({
     important,
     trivial: full - important,
@@ -64,6 +64,17 @@
     highest: bySize[state.count].highest,
     lowest: bySize[state.count].lowest,
   })[preset];
+  // Of the masks that were evaluated, one that differs in the fewest regions.
+  const nearest = () => {
+    let found = 0;
+    let least = n + 1;
+    table.forEach((score, mask) => {
+      if (Number.isNaN(score)) return;
+      const apart = regions.reduce((sum, _, i) => sum + (masked(mask, i) !== masked(state.mask, i)), 0);
+      if (apart < least) [found, least] = [mask, apart];
+    });
+    return found;
+  };
 
   // ---- colours
 
@@ -75,71 +86,96 @@
       Math.round(channel(left, i) + (channel(left + 1, i) - channel(left, i)) * (at - left)));
   };
   const gradient = (stops) => `linear-gradient(to right, ${stops.join(", ")})`;
+  const sentence = (text) => (text ? `${text[0].toUpperCase()}${text.slice(1)}.` : "");
 
-  // Values without a sign take the upper half of the signed colours, so more is always the same.
-  const heat = () => {
-    const pairs = state.criterion === "interactions";
-    const chosen = pairs
-      ? {
-        values: data.interactions[state.last],
-        signed: true,
-        unit: "MOS",
-        meaning: `how much more each region is worth together with ${data.labels[state.last]}, `
-          + "the region chosen last: Shapley interaction, positive where they support each other",
-      }
-      : data.criteria[state.criterion];
-    const shown = chosen.values.filter((value, region) => value !== null && !(pairs && region === state.last));
-    const reach = Math.max(...shown.map(Math.abs)) || 1;
-    const low = chosen.signed ? -reach : Math.min(...shown);
-    const high = chosen.signed ? reach : Math.max(...shown);
-    const stops = chosen.signed ? data.colours.heat : data.colours.heat.slice(5);
-    const decimals = Math.max(2, Math.min(6, 2 - Math.floor(Math.log10(high - low || 1))));
-    const write = (value) => (chosen.signed ? signed : fixed)(value, decimals);
-    return { ...chosen, low, high, stops, write, skipped: pairs ? state.last : -1 };
+  // What the chosen layer says of the regions: values, their scale, words, and whom it rings.
+  const layer = () => {
+    const [kind, name] = state.layer.split(":");
+    if (kind === "none") return null;
+    const pairs = kind === "interactions";
+    const map = kind === "map" ? data.maps[Number(name)] : null;
+    const own = kind === "criterion" ? data.criteria[name] : null;
+    const values = pairs ? data.interactions[state.last] : (map || own).values;
+    const skipped = pairs ? state.last : -1;
+    const known = values.filter((value, region) => value !== null && region !== skipped);
+    if (!known.length) known.push(0);
+    const isSigned = pairs || (map ? map.colours === "signed" : own.signed);
+    const reach = Math.max(...known.map(Math.abs)) || 1;
+    const low = isSigned ? -reach : Math.min(...known);
+    const high = isSigned ? reach : Math.max(...known);
+    const decimals = Math.max(2, Math.min(6, 1 - Math.floor(Math.log10(high - low || 1))));
+    const write = (value) => (isSigned ? signed : fixed)(value, decimals);
+    const all = { values, low, high, write, skipped, errors: null, map, ringed: 0 };
+    const short = (value) => minus(String(Number(value.toPrecision(2))));
+    if (map) {
+      return {
+        ...all,
+        ringed: setOf(map.highest),
+        ends: [short(map.low), short(map.high)],
+        stops: data.colours[map.colours],
+        words: `${sentence(map.meaning)} Numbers: mean over a region. Ringed: its ${data.half} highest.`,
+      };
+    }
+    // Values without a sign take the upper half of the signed colours, so more is always the same.
+    const stops = isSigned ? data.colours.heat : data.colours.heat.slice(5);
+    const unit = pairs || own.unit ? " MOS" : "";
+    const ends = [write(low) + unit, write(high) + unit];
+    if (pairs) {
+      return {
+        ...all,
+        stops,
+        ends,
+        words: `How much more each region is worth together with ${data.labels[state.last]}, the `
+          + "region chosen last: Shapley interaction, positive where they support each other.",
+      };
+    }
+    const estimate = data.estimated ? " Estimates from a sample of the masks." : "";
+    const rings = name === data.criterion ? " Ringed: the important half." : "";
+    return {
+      ...all,
+      stops,
+      ends,
+      errors: own.errors,
+      ringed: name === data.criterion ? important : 0,
+      words: `${sentence(own.meaning)}${estimate}${rings}`,
+    };
   };
 
   // ---- drawing
 
-  const legend = (low, high, stops, meaning) => {
-    byId("low").textContent = low;
-    byId("high").textContent = high;
-    byId("bar").style.background = gradient(stops);
-    byId("meaning").textContent = meaning;
-    byId("legend").hidden = false;
+  const drawRegion = (button, region, on) => {
+    const valued = on !== null && region !== on.skipped && on.values[region] !== null;
+    const text = valued ? on.write(on.values[region]) : "";
+    const error = valued && on.errors && on.errors[region] !== null ? `\u00b1${on.errors[region].toPrecision(2)}` : "";
+    const value = button.querySelector(".value");
+    value.textContent = text;
+    if (error) {
+      const small = document.createElement("small");
+      small.textContent = error;
+      value.append(small);
+    }
+    const coloured = valued && !on.map;
+    const share = coloured ? (on.values[region] - on.low) / (on.high - on.low || 1) : 0;
+    button.style.setProperty("--heat", coloured ? `rgb(${mix(on.stops, share).join(" ")} / 0.6)` : "none");
+    button.classList.toggle("decides", valued && masked(on.ringed, region));
+    button.setAttribute("aria-label",
+      `Mask region ${data.labels[region]}${valued ? `, value ${text}${error && ` ${error}`}` : ""}`);
   };
 
   const drawLayer = () => {
-    const on = state.layer === "heat" ? heat() : null;
-    byId("heat").checked = on !== null;
-    byId("criterion").value = state.criterion;
-    byId("frame").classList.toggle("heated", state.layer !== "none");
-    byId("legend").hidden = true;
-    regions.forEach((button, region) => {
-      const valued = on !== null && region !== on.skipped && on.values[region] !== null;
-      const value = valued ? on.values[region] : 0;
-      const text = valued ? on.write(value) : "";
-      const colour = valued ? mix(on.stops, (value - on.low) / (on.high - on.low || 1)) : [];
-      button.querySelector(".value").textContent = text;
-      button.style.setProperty("--heat", valued ? `rgb(${colour.join(" ")} / 0.6)` : "none");
-      button.classList.toggle("decides",
-        valued && state.criterion === data.criterion && masked(important, region));
-      button.setAttribute("aria-label",
-        `Mask region ${data.labels[region]}${valued ? `, value ${text}` : ""}`);
-    });
+    const on = layer();
+    byId("layer").value = state.layer;
+    byId("frame").classList.toggle("heated", on !== null);
+    byId("legend").hidden = on === null;
+    byId("meaning").textContent = on ? on.words.trim() : "";
     if (on) {
-      const unit = on.unit ? ` ${on.unit}` : "";
-      const ringed = state.criterion === data.criterion ? " Ringed: the important half." : "";
-      legend(on.write(on.low) + unit, on.write(on.high) + unit, on.stops, `${on.meaning[0].toUpperCase()}${on.meaning.slice(1)}.${ringed}`);
+      [byId("low").textContent, byId("high").textContent] = on.ends;
+      byId("bar").style.background = gradient(on.stops);
     }
+    regions.forEach((button, region) => drawRegion(button, region, on));
+    mapPictures.forEach((picture, map) => { picture.hidden = state.layer !== `map:${map}`; });
     mapButtons.forEach((button) => {
-      const map = button.dataset.map;
-      button.setAttribute("aria-pressed", String(state.layer === map));
-      document.querySelector(`img[data-map="${map}"]`).hidden = state.layer !== map;
-      if (state.layer === map) {
-        const [low, high] = [Number(button.dataset.low), Number(button.dataset.high)];
-        legend(minus(String(Number(low.toPrecision(3)))), minus(String(Number(high.toPrecision(3)))),
-          data.colours[button.dataset.colours], button.textContent);
-      }
+      button.setAttribute("aria-pressed", String(state.layer === `map:${button.dataset.map}`));
     });
   };
 
@@ -169,6 +205,7 @@
       byId("change").textContent = "the whole photograph";
       byId("said").textContent = `Score ${fixed(score)}, nothing masked`;
     }
+    byId("nearest").hidden = known;
     byId("now").hidden = !known;
     if (known) byId("now").style.left = along(score);
     byId("chosen").textContent = state.count;
@@ -241,16 +278,19 @@
       mean: (group) => group.sum / group.count,
       lowest: (group) => table[group.lowest],
     };
-    const middle = x(Math.round(n * 0.4)) + 1;
     Object.entries(value).forEach(([name, of]) => {
-      const points = bySize.flatMap((group, size) => (group.count ? [[x(n - size), y(of(group))]] : []));
+      const groups = bySize.map((group, size) => ({ ...group, kept: n - size })).filter((group) => group.count);
+      const points = groups.map((group) => [x(group.kept), y(of(group))]);
       add("polyline", { class: `line ${name}`, points: points.map((p) => p.join(",")).join(" ") });
-      if (name !== "mean") {
-        points.forEach(([cx, cy]) => add("circle", { class: `dot ${name}`, cx, cy, r: 3 }));
-      }
-      const [cx, cy] = points.find((point) => point[0] <= middle) || points[0];
-      add("text", { class: "name", x: cx, y: cy + (name === "highest" ? -9 : 18), "text-anchor": "middle" },
-        name);
+      if (name === "mean") return;
+      points.forEach(([cx, cy], i) => {
+        add("circle", { class: `dot ${name}`, cx, cy, r: 3 });
+        // a wider one to hit; the same is to be had by the slider and its two buttons
+        add("circle", { class: "hit", cx, cy, r: 11 }).addEventListener("click", () => {
+          Object.assign(state, { mask: groups[i][name], count: n - groups[i].kept });
+          draw();
+        });
+      });
     });
     guide = add("line", { class: "guide", y1: box.top, y2: box.bottom });
     here = add("circle", { class: "here", r: 6 });
@@ -268,17 +308,19 @@
     guide.setAttribute("x2", x(kept));
     byId("curve-text").textContent = `With ${kept} of ${n} regions kept: `
       + (group.count
-        ? `highest ${fixed(table[group.highest])}, mean ${fixed(group.sum / group.count)}, `
-          + `lowest ${fixed(table[group.lowest])}`
+        ? `best ${fixed(table[group[data.higher ? "highest" : "lowest"]])}, mean ${fixed(group.sum / group.count)}, `
+          + `worst ${fixed(table[group[data.higher ? "lowest" : "highest"]])}`
         : "no mask was evaluated")
-      + (known ? `; this selection (ring) ${fixed(score)}.` : ".");
+      + (known ? `; this selection ${fixed(score)}.` : ".");
   };
 
   const draw = () => {
     drawLayer();
     drawScore();
     drawHere();
-    window.history.replaceState(null, "", state.mask ? `#mask=${state.mask}` : "#");
+    try {
+      window.history.replaceState(null, "", state.mask ? `#mask=${state.mask}` : "#");
+    } catch { /* a frame without an address, or too many changes at once: only a bookmark is lost */ }
   };
 
   // ---- what can be done
@@ -312,18 +354,16 @@
     draw();
   }));
   byId("swap").addEventListener("click", () => { state.mask = full - state.mask; draw(); });
-  byId("reset").addEventListener("click", () => { Object.assign(state, start()); draw(); });
+  byId("nearest").addEventListener("click", () => {
+    state.mask = nearest();
+    draw();
+    regions.find((button) => button.tabIndex === 0).focus(); // the button is gone
+  });
   byId("count").addEventListener("input", (event) => { state.count = Number(event.target.value); draw(); });
-  byId("heat").addEventListener("change", (event) => {
-    state.layer = event.target.checked ? "heat" : "none";
-    draw();
-  });
-  byId("criterion").addEventListener("change", (event) => {
-    Object.assign(state, { layer: "heat", criterion: event.target.value });
-    draw();
-  });
+  byId("layer").addEventListener("change", (event) => { state.layer = event.target.value; draw(); });
   mapButtons.forEach((button) => button.addEventListener("click", () => {
-    state.layer = state.layer === button.dataset.map ? "none" : button.dataset.map;
+    const chosen = `map:${button.dataset.map}`;
+    state.layer = state.layer === chosen ? `criterion:${data.criterion}` : chosen;
     draw();
   }));
   const fromAddress = () => {
