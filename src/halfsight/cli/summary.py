@@ -32,7 +32,7 @@ def show(result: Explanation, out: Console) -> None:
         out.print()
     else:
         for line in plain(result):
-            out.print(line, markup=False)
+            out.print(line, markup=False, highlight=False)
 
 
 def plain(result: Explanation) -> list[str]:

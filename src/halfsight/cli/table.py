@@ -37,6 +37,14 @@ def register(app: typer.Typer) -> None:
         keep_grid: Annotated[
             bool, typer.Option("--keep-grid", help="Do not turn the grid on portrait photographs.")
         ] = False,
+        masking: Annotated[
+            str,
+            typer.Option(
+                help="How regions are hidden: attention (models with tokens), zero, mean, blur or "
+                "zero-normalised. All masks are evaluated: without tokens that is a pass of the "
+                "network each."
+            ),
+        ] = "auto",
         engine: Annotated[Engine, typer.Option(help="Where the work runs.")] = Engine.local,
         workers: Annotated[
             int | None,
@@ -60,10 +68,11 @@ def register(app: typer.Typer) -> None:
         from halfsight.engines.plan import plan as lay_out
         from halfsight.engines.units import Job
         from halfsight.grid import GridError
+        from halfsight.masking.base import MaskingError
         from halfsight.outputs import OutputError
 
         scorer = console.load_model(model, offline=True)
-        job = Job(model, grid, not keep_grid)
+        job = Job(model, grid, not keep_grid, masking)
         try:
             found = datasets.load(dataset, root, split=split)
             items = [(sample.id, str(sample.path)) for sample in found][:limit]
@@ -90,7 +99,13 @@ def register(app: typer.Typer) -> None:
             made = table.CoalitionTable.load(output)
         except ModuleNotFoundError as error:
             console.usage(f"this engine needs {error.name}; run: pip install 'halfsight[ray]'")
-        except (datasets.DatasetError, GridError, OutputError, table.TableError) as error:
+        except (
+            datasets.DatasetError,
+            GridError,
+            MaskingError,
+            OutputError,
+            table.TableError,
+        ) as error:
             console.usage(str(error))
         if as_json:
             typer.echo(

@@ -25,6 +25,7 @@ def build_table(
     folder: str | os.PathLike[str] | None = None,
     grid: str = "3x4",
     turn: bool = True,
+    masking: str = "auto",
     resume: bool = True,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -38,6 +39,7 @@ def build_table(
             memory alone.
         grid: regions as rows x columns.
         turn: turn the grid on portrait photographs.
+        masking: as in :func:`halfsight.explain`. All masks are evaluated.
         resume: with ``folder``, go on with an earlier run of the same table.
         workers: photographs worked on at once; one a core by default.
         progress: called with (photographs done, photographs in all).
@@ -48,6 +50,7 @@ def build_table(
 
     Raises:
         GridError: if the grid is not one.
+        MaskingError: if the masking is unknown or not to be had from the model.
         OutputError: if the folder holds something else or cannot be written.
         TableError: if the folder has a table of another model, other options or photographs.
     """
@@ -56,7 +59,7 @@ def build_table(
         items = [(sample.id, str(sample.path)) for sample in dataset]
     else:
         items = [(os.fspath(path), os.fspath(path)) for path in dataset]
-    job = Job(model.name, grid, turn)
+    job = Job(model.name, grid, turn, masking)
     with tempfile.TemporaryDirectory(prefix="halfsight-") as scratch:
         place = Path(scratch) / "table" if folder is None else Path(folder)
         laid_out = plan(place, items, job.provenance(model), job.regions, resume=resume)

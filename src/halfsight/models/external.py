@@ -204,7 +204,7 @@ class External(QualityNet):
         return answer
 
     def _check_batch(self, together: Tensor, alone: Tensor) -> None:
-        moved = float((self.scores(together) - self.scores(alone)).abs().max())
+        moved = float((self.scores(together) - self.scores(alone)).detach().abs().max())
         if moved > BATCH_TOLERANCE * (self.scale.max - self.scale.min):
             raise ModelError(
                 f"{self.name}: got a score that moves by {moved:.4g} with the other images of its "
