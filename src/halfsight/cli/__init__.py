@@ -17,6 +17,7 @@ from halfsight.cli.score import register as score
 from halfsight.cli.serve import register as serve
 from halfsight.cli.table import register as table
 from halfsight.cli.training import register as training
+from halfsight.cli.weights import register as weights
 
 app = typer.Typer(
     name="halfsight",
@@ -30,6 +31,7 @@ explain(app)
 score(app)
 catalogue(app)
 training(app)
+weights(app)
 table(app)
 serve(app)
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from halfsight.models.backbone import Backbone
 from halfsight.models.base import QualityNet
-from halfsight.models.inputs import InputPolicy
+from halfsight.models.inputs import InputError, InputPolicy
 from halfsight.models.packaged import load_imagenet
 from halfsight.models.registry import ModelEntry
 
@@ -25,6 +25,7 @@ MASK_LOGIT = -1e9
 """Added to query.key at masked keys (METHOD section 2; slide "Positionally masked TRIQ")."""
 
 Positions = Literal["interpolate", "truncate"]
+Gelu = Literal["exact", "tanh"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class TRIQConfig:
         pool_from: feature map side from which 2x2 max pooling applies: the shorter side, so that
             a turned photograph is treated alike; the height alone with ``truncate``, as the
             authors' code. On landscape photographs the two are the same.
+        gelu: the head's activation: ``exact``, or the ``tanh`` approximation that the authors' code
+            gets from TensorFlow Addons, for their weights.
     """
 
     backbone: str = "resnet50"
@@ -59,6 +62,7 @@ class TRIQConfig:
     position_grid: tuple[int, int] = (12, 16)
     positions: Positions = "interpolate"
     pool_from: int = 16
+    gelu: Gelu = "exact"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for cards and files."""
@@ -208,7 +212,8 @@ class TRIQ(QualityNet):
 
     def head(self, quality: Tensor) -> Tensor:
         """Quality tokens (N, width) to probabilities (N, levels), or scores (N,)."""
-        hidden = self.dropout(F.gelu(self.head_hidden(quality)))
+        approximate = "tanh" if self.config.gelu == "tanh" else "none"
+        hidden = self.dropout(F.gelu(self.head_hidden(quality), approximate=approximate))
         out: Tensor = self.head_output(hidden)
         return out[:, 0] if self.config.levels == 1 else out.softmax(-1)
 
@@ -247,6 +252,55 @@ class TRIQ(QualityNet):
         return self.head(self.encode(tokens, masks))
 
 
+@dataclass(frozen=True)
+class TruncatedPolicy(InputPolicy):
+    """The policy of ``positions="truncate"``: photographs with too many tokens are refused.
+
+    Attributes:
+        tokens: rows of the table of positions, without the quality token's.
+        stride: pixels a side of a cell of the feature map.
+        pool_from: height of the feature map from which 2x2 cells make one token.
+    """
+
+    tokens: int = 192
+    stride: int = 32
+    pool_from: int = 16
+
+    def target_size(self, height: int, width: int) -> tuple[int, int]:
+        """Input (height, width) for a photograph of the given size.
+
+        Raises:
+            InputError: if the photograph is too small, too elongated, or has too many tokens.
+        """
+        height, width = super().target_size(height, width)
+        rows, cols = -(-height // self.stride), -(-width // self.stride)
+        if rows >= self.pool_from:
+            rows, cols = rows // 2, cols // 2
+        if rows * cols > self.tokens:
+            raise InputError(
+                f"got {width}x{height} pixels, that is {rows}x{cols} tokens, expected at most "
+                f"{self.tokens} with truncated positions; resize it to 1024x768 or 512x384, or "
+                "import the weights with --positions interpolate"
+            )
+        return height, width
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain values, for cards."""
+        return {**super().to_dict(), "tokens": self.tokens}
+
+
+def policy(net: TRIQ) -> InputPolicy:
+    """How photographs reach a TRIQ."""
+    if net.config.positions == "interpolate":
+        return InputPolicy(net.backbone.normalisation)
+    return TruncatedPolicy(
+        net.backbone.normalisation,
+        tokens=net.positions.shape[1] - 1,
+        stride=16 if net.config.backbone.startswith("vgg") else 32,  # VGG's last pooling is cut
+        pool_from=net.config.pool_from,
+    )
+
+
 def build(**options: Any) -> TRIQ:
     """A TRIQ from options of :class:`TRIQConfig`; lists are taken where tuples are meant."""
     if "position_grid" in options:
@@ -261,7 +315,7 @@ ENTRY = ModelEntry(
     paper="You & Korhonen, Transformer for image quality assessment, ICIP 2021, arXiv 2101.01097",
     licence="Apache-2.0 (our code; the authors' repository junyongyou/triq is MIT)",
     build=build,
-    policy=lambda net: InputPolicy(net.backbone.normalisation),
+    policy=policy,
     reading=(
         "Positions are interpolated in two dimensions for token maps of another size than the "
         "learned table; the authors truncate it."
