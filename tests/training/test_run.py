@@ -44,7 +44,10 @@ def test_a_resumed_run_repeats_the_original_exactly(
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             trained(root, tmp_path / "halves")
     assert not (tmp_path / "halves" / "triq.safetensors").exists()
+    first = (tmp_path / "halves" / "log" / "metrics.csv").read_bytes()
     resumed = trained(root, tmp_path / "halves")
+    assert (tmp_path / "halves" / "log" / "metrics.csv").read_bytes() == first
+    assert (tmp_path / "halves" / "log-from-epoch-2" / "metrics.csv").is_file()
     assert whole.keys() == resumed.keys()
     for name, tensor in whole.items():
         assert torch.equal(tensor, resumed[name]), name
@@ -176,6 +179,10 @@ def test_the_whole_network_is_trained_from_pixels(root: Path, tmp_path: Path) ->
     net, card = store.load(tmp_path / "run" / "triq.safetensors")
     assert card.tensors == "all"
     assert set(state) == set(net.state_dict())
+    pretrained = scorers.registry.entry("triq").build(**card.config)
+    pretrained.load_backbone(offline=True)
+    for name in ("backbone.net.conv_stem.weight", "backbone.net.conv_head.weight"):
+        assert not torch.equal(state[name], pretrained.state_dict()[name])
     assert not any((tmp_path / "cache").rglob("*.npy")) if (tmp_path / "cache").exists() else True
 
 

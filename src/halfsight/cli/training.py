@@ -44,10 +44,11 @@ def options_of(values: list[str]) -> dict[str, Any]:
 
 
 def _command(model: str, names: list[str], recipe: str, start_from: Path | None) -> str:
-    """The command for the card; folders are the reader's own, so they are left as DIR."""
+    """The command for the card; folders are the reader's own, so they are left out."""
     roots = " ".join(f"--root {name}=DIR" for name in names)
     earlier = "" if start_from is None else f" --start-from EARLIER/{start_from.name}"
-    return f"halfsight train {model} {','.join(names)} {roots} --recipe {recipe}{earlier} -o RUN"
+    said = Path(recipe).name
+    return f"halfsight train {model} {','.join(names)} {roots} --recipe {said}{earlier} -o RUN"
 
 
 def register(app: typer.Typer) -> None:

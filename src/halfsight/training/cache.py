@@ -110,8 +110,3 @@ class FeatureCache:
             return self.prepare(sample)[0].numpy()
         loaded: npt.NDArray[np.floating] = np.load(self.path(dataset, sample))
         return loaded
-
-
-def backbone_stage(stage: int | None) -> int:
-    """Stage at which training enters the network: pixels enter at stage 0."""
-    return 0 if stage is None else stage

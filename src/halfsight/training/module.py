@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from halfsight import statistics
 from halfsight.models.base import QualityNet, mean_level
-from halfsight.training.cache import backbone_stage
 from halfsight.training.recipe import Loss, Recipe, Schedule
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -66,6 +65,16 @@ def loss_of(output: Tensor, target: Tensor, score: Tensor, weights: Loss) -> Ten
     if weights.correlation:
         total = total + weights.correlation * correlation_loss(predicted, score)
     return total
+
+
+def backbone_parameters(net: QualityNet, recipe: Recipe) -> list[nn.Parameter]:
+    """Parameters outside the head that the recipe trains: from pixels, all of them."""
+    if not recipe.backbone_rate:
+        return []
+    if recipe.stage is not None:
+        return net.backbone_parameters(recipe.stage)
+    head = {id(parameter) for parameter in net.head_parameters()}
+    return [parameter for parameter in net.parameters() if id(parameter) not in head]
 
 
 class QualityTraining(L.LightningModule):
@@ -123,11 +132,7 @@ class QualityTraining(L.LightningModule):
             parameter.requires_grad_(False)
         head = self.net.head_parameters()
         groups = [{"params": head, "lr": self.recipe.head_rate}]
-        late = (
-            self.net.backbone_parameters(backbone_stage(self.recipe.stage))
-            if self.recipe.backbone_rate
-            else []
-        )
+        late = backbone_parameters(self.net, self.recipe)
         if late:
             groups.append({"params": late, "lr": self.recipe.backbone_rate})
         for parameter in (*head, *late):

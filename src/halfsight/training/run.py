@@ -29,9 +29,9 @@ from halfsight.models import registry
 from halfsight.models.base import QualityNet
 from halfsight.models.card import ModelCard, Scale
 from halfsight.outputs import write_atomic
-from halfsight.training.cache import FeatureCache, Progress, backbone_stage
+from halfsight.training.cache import FeatureCache, Progress
 from halfsight.training.data import Example, Examples, GroupedBatches, examples
-from halfsight.training.module import QualityTraining
+from halfsight.training.module import QualityTraining, backbone_parameters
 from halfsight.training.recipe import Crop, Recipe, RecipeError
 from halfsight.training.start import Start, begin
 from halfsight.weights import store
@@ -129,8 +129,9 @@ def train(
 ) -> ModelCard:
     """Train as the recipe says; go on where an earlier run in ``out`` stopped.
 
-    Writes ``out/MODEL.safetensors`` with its card, ``out/checkpoints``, ``out/metrics.csv`` and
-    TensorBoard logs. Resuming repeats the original run exactly, from its last finished epoch.
+    Writes ``out/MODEL.safetensors`` with its card, ``out/checkpoints``, and ``out/log`` with
+    ``metrics.csv`` and TensorBoard's file. Resuming repeats the original run exactly, from its
+    last finished epoch, and logs to a folder beside the first.
 
     Args:
         recipe: the run.
@@ -184,21 +185,28 @@ def train(
         loaders.append(DataLoader(data, batch_sampler=sampler, num_workers=0, generator=own))
 
     module = QualityTraining(net, recipe, names)
-    keep = ModelCheckpoint(
-        out / "checkpoints", filename="best", monitor="val_plcc", mode="max", save_last=True
-    )
-    callbacks: list[Callback] = [_Epochs(samplers[0]), keep]
+    folder = out / "checkpoints"
+    keep = ModelCheckpoint(folder, filename="best", monitor="val_plcc", mode="max")
+    # save_last of the other would keep the last epoch that was the best, not the last of all
+    latest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
+    callbacks: list[Callback] = [_Epochs(samplers[0]), keep, latest]
     if recipe.patience is not None:
         callbacks.append(EarlyStopping("val_plcc", mode="max", patience=recipe.patience))
     if not quiet:
         callbacks.append(RichProgressBar())
+    log, last = "log", folder / "last.ckpt"
+    if last.exists():
+        epoch = int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) + 1
+        log = f"log-from-epoch-{epoch}"  # a logger deletes what an earlier one of its name wrote
+        # Lightning asks for the first batch of a resumed run before it tells anyone the epoch
+        samplers[0].set_epoch(epoch)
     trainer = L.Trainer(
         max_epochs=recipe.epochs,
         accelerator="auto",
         devices=1,
         logger=[
-            CSVLogger(out, name="", version="log"),
-            TensorBoardLogger(out, name="", version="log"),
+            CSVLogger(out, name="", version=log),
+            TensorBoardLogger(out, name="", version=log),
         ],
         callbacks=callbacks,
         gradient_clip_val=recipe.clip,
@@ -207,10 +215,6 @@ def train(
         num_sanity_val_steps=0,
         log_every_n_steps=10,
     )
-    last = out / "checkpoints" / "last.ckpt"
-    if last.exists():
-        # Lightning asks for the first batch of a resumed run before it tells anyone the epoch
-        samplers[0].set_epoch(torch.load(last, map_location="cpu", weights_only=False)["epoch"] + 1)
     trainer.fit(
         module,
         loaders[0],
@@ -237,9 +241,7 @@ def _save(
     validation: dict[str, float],
 ) -> ModelCard:
     entry = registry.entry(recipe.model)
-    free = {id(p) for p in net.head_parameters()}
-    if recipe.backbone_rate:
-        free |= {id(p) for p in net.backbone_parameters(backbone_stage(recipe.stage))}
+    free = {id(p) for p in (*net.head_parameters(), *backbone_parameters(net, recipe))}
     names = {name for name, p in net.named_parameters() if id(p) in free}
     if recipe.batch_norm == "batch":  # running statistics moved with the weights
         parents = {name.rpartition(".")[0] for name in names}
