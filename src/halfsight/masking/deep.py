@@ -98,9 +98,9 @@ def _mixed(
     sums: Partials, queries: slice, always: Sequence[int], sometimes: Sequence[int]
 ) -> Tensor:
     """The first layer's mixed values (masks, queries, width), before its output layer."""
-    width, heads = len(sums.values), len(sums.weights)
+    heads, width = sums.heads, len(sums.sums) - sums.heads
     tokens, masks = queries.stop - queries.start, 1 << len(sometimes)
-    out = sums.values.new_empty(width + heads, tokens, masks)
+    out = sums.sums.new_empty(width + heads, tokens, masks)
     spread_subsets(sums, queries, always, sometimes, out)
     values, weights = out.split((width, heads))
     mixed = values.view(heads, -1, tokens, masks) / weights[:, None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -28,20 +29,15 @@ class Partials:
     sum weighted with the value vectors.
 
     Attributes:
-        values: (width, T, B), heads one after the other.
-        weights: (heads, T, B).
+        sums: (width + heads, T, B): values, heads one after the other, then weights.
+        heads: number of heads.
         peaks: (heads, T, B), the reference of each block where they differ; None if a query has
             one reference for all its blocks, so that sums of blocks are plain sums.
     """
 
-    values: Tensor
-    weights: Tensor
+    sums: Tensor
+    heads: int
     peaks: Tensor | None
-
-    @property
-    def joined(self) -> Tensor:
-        """Values and weights in one tensor (width + heads, T, B)."""
-        return torch.cat((self.values, self.weights))
 
 
 def partials(attention: MultiHeadAttention, tokens: Tensor, sizes: Sequence[int]) -> Partials:
@@ -75,8 +71,8 @@ def partials(attention: MultiHeadAttention, tokens: Tensor, sizes: Sequence[int]
     ones = torch.ones_like(v[..., :1])
     spread = torch.cat((v, ones), -1)[:, :, :, None] * member[None, :, None, :]
     sums = (weights @ spread.flatten(2)).unflatten(-1, (-1, len(sizes)))  # (heads, T, 1 + ., B)
-    values = sums[:, :, :-1].permute(0, 2, 1, 3).reshape(-1, len(tokens), len(sizes))
-    return Partials(values, sums[:, :, -1].reshape(heads, len(tokens), -1), peaks)
+    values = sums[:, :, :-1].permute(0, 2, 1, 3).flatten(0, 1)
+    return Partials(torch.cat((values, sums[:, :, -1])), heads, peaks)
 
 
 def spread_subsets(
@@ -84,37 +80,45 @@ def spread_subsets(
 ) -> None:
     """Sums over the kept blocks, for every subset of some blocks that may be masked.
 
-    Each subset costs one addition a sum: it is the subset with one more block masked, and that
-    block.
+    One product with a matrix of zeros and ones.
 
     Args:
         sums: of the blocks.
         queries: the tokens to do it for.
         always: blocks that are kept in all subsets; at least one.
-        sometimes: k blocks that are kept in half of them, the last bit of the subset's index first.
+        sometimes: k blocks that are kept in half of them; block i of these is bit i of a subset.
         out: (width + heads, queries, 2**k), written: values, then weights. Index m is the bit set
             of masked blocks.
     """
     if sums.peaks is not None:
         _spread_wide(sums, queries, always, sometimes, out)
         return
-    blocks = sums.joined[:, queries]
-    out[..., -1] = blocks[..., list(always)].sum(-1)
-    size = 1
-    for block in sometimes:
-        torch.add(out[..., -size:], blocks[..., block, None], out=out[..., -2 * size : -size])
-        size *= 2
+    blocks = sums.sums[:, queries].flatten(0, 1)
+    kept = blocks.new_zeros(blocks.shape[-1], out.shape[-1])
+    kept[list(always)] = 1
+    kept[list(sometimes)] = _kept(len(sometimes), blocks.dtype, blocks.device)
+    torch.mm(blocks, kept, out=out.view(len(blocks), -1))
+
+
+@lru_cache(maxsize=32)
+def _kept(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Whether each of ``count`` blocks is kept, under every bit set of masked ones (count, 2**)."""
+    masks, bits = (torch.arange(size, device=device) for size in (1 << count, count))
+    return 1 - (masks >> bits[:, None] & 1).to(dtype)
 
 
 def _spread_wide(
     sums: Partials, queries: slice, always: Sequence[int], sometimes: Sequence[int], out: Tensor
 ) -> None:
-    """The same where blocks have references of their own: sums are brought to the larger one."""
+    """The same where blocks have references of their own: sums are brought to the larger one.
+
+    A subset is made of the one with one more block masked, and that block.
+    """
     assert sums.peaks is not None
-    width, heads = len(sums.values), len(sums.weights)
+    heads, width = sums.heads, len(sums.sums) - sums.heads
     peaks = sums.peaks[:, queries]
-    values = sums.values[:, queries].unflatten(0, (heads, width // heads))
-    weights = sums.weights[:, queries]
+    values, weights = sums.sums[:, queries].split((width, heads))
+    values = values.unflatten(0, (heads, width // heads))
     out_values, out_weights = out[:width].unflatten(0, (heads, width // heads)), out[width:]
     reference = torch.empty_like(out_weights)
 
