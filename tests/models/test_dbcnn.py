@@ -33,6 +33,7 @@ def test_paper_configuration_has_its_shapes_and_size() -> None:
         assert features.shape == (1, 512 + 128, 24, 32)
         assert net.bilinear(features).shape == (1, 512 * 128)
     assert sum(p.numel() for p in net.head_parameters()) == 512 * 128 + 1
+    assert sum(p.numel() for p in net.backbone.parameters()) == 14_714_688
     channels = [3, 48, 48, 64, 64, 64, 64, 128, 128, 128]
     expected = sum(9 * a * b + 3 * b for a, b in itertools.pairwise(channels))
     assert sum(p.numel() for p in net.scnn.parameters()) == expected

@@ -14,6 +14,7 @@ def test_sizes_of_our_reading() -> None:
     attention = 256 * 64 + 64 + 64 * 256 + 256
     head = 1024 * 64 + 64 + 64 * 5 + 5
     assert sum(p.numel() for p in net.head_parameters()) == project + attention + head
+    assert sum(p.numel() for p in net.backbone.parameters()) == 27_517_818
 
 
 def test_a_real_swin_takes_odd_sizes_and_is_cut_where_it_should() -> None:

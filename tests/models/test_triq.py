@@ -17,8 +17,10 @@ def net() -> TRIQ:
 
 def test_paper_configuration_has_the_papers_shapes() -> None:
     with torch.device("meta"):
-        net = TRIQ()
-    features = torch.empty(1, 2048, 24, 32, device="meta")
+        net = TRIQ().eval()
+        features = net.stem(torch.zeros(1, 3, 768, 1024), -1)
+    assert features.shape == (1, 2048, 24, 32)
+    assert sum(p.numel() for p in net.backbone.parameters()) == 23_508_032
     tokens, shape = net.tokens(features)
     assert net.backbone.channels == 2048
     assert shape == (12, 16)

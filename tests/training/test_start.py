@@ -22,8 +22,12 @@ def trained(root: Path, out: Path, **changes: object) -> Path:
     return out / f"{recipe.model}.safetensors"
 
 
-def test_a_second_stage_goes_on_from_the_first(root: Path, tmp_path: Path) -> None:
-    first = trained(root, tmp_path / "first")
+@pytest.fixture(scope="module")
+def first(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(root, tmp_path_factory.mktemp("runs") / "first")
+
+
+def test_a_second_stage_goes_on_from_the_first(root: Path, first: Path, tmp_path: Path) -> None:
     second = trained(
         root, tmp_path / "second", start_from=str(first), stage=-1, backbone_rate=0.0, epochs=1
     )
@@ -41,8 +45,9 @@ def test_a_second_stage_goes_on_from_the_first(root: Path, tmp_path: Path) -> No
     assert told.tensors == "head and late stages"
 
 
-def test_a_rate_of_nearly_nothing_stays_where_it_was(root: Path, tmp_path: Path) -> None:
-    first = trained(root, tmp_path / "first")
+def test_a_rate_of_nearly_nothing_stays_where_it_was(
+    root: Path, first: Path, tmp_path: Path
+) -> None:
     second = trained(
         root,
         tmp_path / "second",

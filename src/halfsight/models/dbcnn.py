@@ -110,6 +110,8 @@ class DBCNN(QualityNet):
         self.backbone = Backbone(config.backbone)
         self.scnn = scnn_layers()
         self.head = nn.Linear(self.backbone.channels * SCNN_CHANNELS[-1], 1)
+        nn.init.kaiming_normal_(self.head.weight)  # as the authors start it
+        nn.init.zeros_(self.head.bias)
 
     def stem(self, images: Tensor, stage: int) -> Tensor:
         """Images (N, 3, H, W) to both maps (N, channels + 128, h, w); at stage 0 themselves."""

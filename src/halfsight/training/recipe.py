@@ -77,6 +77,7 @@ class Recipe(Strict):
 
     Attributes:
         origin: whose recipe it is, and what it leaves out.
+        limits: what its weights should not be used for, or need besides; for the card.
         model: name in the registry.
         config: options of the model's constructor.
         sources: the data sets, mixed.
@@ -94,6 +95,7 @@ class Recipe(Strict):
     """
 
     origin: str = ""
+    limits: str = ""
     model: str
     config: dict[str, Any] = {}
     sources: tuple[Source, ...]

@@ -275,6 +275,7 @@ def _save(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         versions=versions(),
         reading=entry.reading,
+        limits=recipe.limits,
     )
     return store.save(out / f"{recipe.model}.safetensors", net, card, names=names)
 
