@@ -31,7 +31,7 @@ from PIL import Image
 MARKS = ("<!-- load:start -->", "<!-- load:end -->")
 
 
-def photograph(seed: int, height: int = 384, width: int = 512) -> bytes:
+def photograph(seed: int, height: int, width: int) -> bytes:
     """A JPEG that is different for every seed."""
     draw = np.random.default_rng(seed)
     small = draw.integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -54,10 +54,12 @@ async def patient(
         await asyncio.sleep(float(answer.headers["retry-after"]))
 
 
-async def client(http: httpx.AsyncClient, number: int, answers: Counter[str]) -> dict[str, Any]:
+async def client(
+    http: httpx.AsyncClient, number: int, size: tuple[int, int], answers: Counter[str]
+) -> dict[str, Any]:
     """One client from its photograph to its result."""
     began = time.perf_counter()
-    files = {"photographs": (f"client-{number}.jpg", photograph(number), "image/jpeg")}
+    files = {"photographs": (f"client-{number}.jpg", photograph(number, *size), "image/jpeg")}
     answer = await patient(http, "/api/explain", answers, files=files)
     answer.raise_for_status()
     job = answer.json()
@@ -80,19 +82,19 @@ async def watch(process: psutil.Process, sizes: list[int], done: asyncio.Event) 
         await asyncio.sleep(0.2)
 
 
-async def measure(address: str, pid: int, clients: int) -> dict[str, Any]:
+async def measure(address: str, pid: int, clients: int, size: tuple[int, int]) -> dict[str, Any]:
     """Run all clients at once."""
     answers: Counter[str] = Counter()
     process = psutil.Process(pid)
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=address, timeout=900, limits=limits) as http:
-        await client(http, 0, Counter())  # warm: the first pass allocates
+        await client(http, 0, size, Counter())  # warm: the first pass allocates
         warm = process.memory_info().rss
         sizes, done = [warm], asyncio.Event()
         watcher = asyncio.create_task(watch(process, sizes, done))
         began = time.perf_counter()
         found = await asyncio.gather(
-            *(client(http, number, answers) for number in range(1, clients + 1)),
+            *(client(http, number, size, answers) for number in range(1, clients + 1)),
             return_exceptions=True,
         )
         spent = time.perf_counter() - began
@@ -105,6 +107,7 @@ async def measure(address: str, pid: int, clients: int) -> dict[str, Any]:
     waits = sorted(one["seconds"] for one in results) or [float("nan")]
     return {
         "clients": clients,
+        "pixels": f"{size[1]}x{size[0]}",
         "answered": len(results),
         "right": sum(one["right"] for one in results),
         "lost": clients - len(results),
@@ -169,9 +172,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="triq")
     parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--height", type=int, default=384, help="of the photographs")
+    parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--note", default="", help="about the machine, for the page")
     chosen = parser.parse_args()
+    size = (chosen.height, chosen.width)
     command = [sys.executable, "-m", "halfsight", "serve", "--port", "0", "--model", chosen.model]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -180,13 +186,14 @@ def main() -> None:
             address = re.search(r"http://\S+", said)
             if address is None:
                 raise SystemExit("the server did not start")
-            found = asyncio.run(measure(address.group(), server.pid, chosen.clients))
+            found = asyncio.run(measure(address.group(), server.pid, chosen.clients, size))
         finally:
             server.terminate()
     print(json.dumps(found, indent=2))
     if chosen.markdown:
         model = Path(chosen.model).name if "/" in chosen.model else chosen.model
         shown = f"python benchmarks/load.py --model {model} --clients {chosen.clients}"
+        shown += f" --height {size[0]} --width {size[1]}"
         write(chosen.markdown, table(found, shown, chosen.note))
     raise SystemExit(0 if found["right"] == chosen.clients else 1)
 

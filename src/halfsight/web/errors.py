@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 Code = Literal[
     "invalid_request",
@@ -130,6 +131,11 @@ def install(app: FastAPI) -> None:
         place = ".".join(str(part) for part in first["loc"])
         return ApiError(422, "invalid_request", f"{place}: {first['msg']}").response()
 
+    async def left(request: Request, error: Exception) -> JSONResponse:
+        return ApiError(
+            400, "invalid_request", "the client left before its request ended"
+        ).response()
+
     async def unforeseen(request: Request, error: Exception) -> JSONResponse:
         _log.error("%s %s", request.method, request.url.path, exc_info=error)
         message = "something went wrong in the server; its log says what"
@@ -138,4 +144,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, ours)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(ClientDisconnect, left)
     app.add_exception_handler(Exception, unforeseen)

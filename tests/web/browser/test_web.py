@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import threading
-import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -14,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from PIL import Image
 from tests.pictures import picture
+from tests.web.conftest import served
 
 from halfsight.scorer import Scorer
 from halfsight.web.app import create_app
@@ -26,9 +23,12 @@ from halfsight.web.shelf import Shelf
 playwright = pytest.importorskip("playwright.sync_api")
 axe = pytest.importorskip("axe_core_python.sync_playwright")
 
+expect = playwright.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE = 120_000
 """Milliseconds: how long a slow machine may take."""
+
+expect.set_options(timeout=PATIENCE)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 
@@ -38,17 +38,8 @@ def address(scorer: Scorer) -> Iterator[str]:
     """A server with one network under two names."""
     shelf = Shelf.of([("triq", scorer), ("other", scorer)])
     app = create_app(shelf, limits=Limits(photographs=3, megabytes=1))
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listening.close()
+    with served(app) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +116,7 @@ def test_the_report_in_place(browser: Any, finished: str) -> None:
         assert entry == f"Table entry {mask}: {stored['table'][mask]}"
     page.locator("#shelf button").nth(1).click()
     other = result(finished, 1)
-    page.wait_for_function("document.querySelector('#frame').src.includes('results/1')")
-    shown = report.get_by_text(f"Table entry 0: {other['table'][0]}")
-    shown.wait_for()
+    expect(report.locator("#exact")).to_have_text(f"Table entry 0: {other['table'][0]}")
     assert page.problems == []
     page.context.close()
 
@@ -135,12 +124,11 @@ def test_the_report_in_place(browser: Any, finished: str) -> None:
 def test_two_side_by_side(browser: Any, finished: str) -> None:
     page = reload(browser, finished)
     page.click("#side-by-side")
-    page.wait_for_function("document.querySelector('#compare tbody td')")
     tables = [result(finished, number)["table"] for number in (0, 1)]
     page.locator(".side").nth(1).locator(".region").nth(3).click()
     for side, table in enumerate(tables):  # masked in one, masked in both
-        page.wait_for_function(f"document.querySelector('#score-{side}').dataset.entry === '8'")
-        assert page.locator(f"#score-{side}").inner_text() == f"{table[8]:.3f}"
+        expect(page.locator(f"#score-{side}")).to_have_text(f"{table[8]:.3f}")
+        expect(page.locator(f"#score-{side}")).to_have_attribute("data-entry", "8")
     first = page.locator(".side").nth(0).locator(".region").nth(3)
     assert first.get_attribute("aria-pressed") == "true"
     row = page.locator("#compare tbody tr").nth(0).locator("td").all_inner_texts()
@@ -149,11 +137,11 @@ def test_two_side_by_side(browser: Any, finished: str) -> None:
         tables[1][0] - tables[0][0], abs=0.0006
     )
     page.locator("#compare-0").select_option("1")
-    page.wait_for_function(f"document.querySelector('#score-0').innerText === '{tables[1][0]:.3f}'")
+    expect(page.locator("#score-0")).to_have_text(f"{tables[1][0]:.3f}")
     page.keyboard.press("Tab")  # from the choice to the regions, and on with the arrows
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('#score-1').dataset.entry === '2'")
+    expect(page.locator("#score-1")).to_have_attribute("data-entry", "2")
     assert violations(page) == []
     assert page.problems == []
     page.context.close()
@@ -180,7 +168,7 @@ def test_on_a_phone(browser: Any, finished: str) -> None:
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 360
     page.locator(".side").nth(0).locator(".region").nth(0).tap()
-    page.wait_for_function("document.querySelector('#score-1').dataset.entry === '1'")
+    expect(page.locator("#score-1")).to_have_attribute("data-entry", "1")
     page.context.close()
 
 
@@ -210,7 +198,7 @@ def test_download_and_delete(
     assert "#" not in page.url
     page.goto(old)
     page.reload()
-    page.wait_for_function("document.querySelector('#problem').innerText.includes('no longer')")
+    expect(page.locator("#problem")).to_contain_text("no longer")
     page.context.close()
 
 
@@ -220,7 +208,7 @@ def test_what_is_refused_is_said(browser: Any, address: str, tmp_path: Path) -> 
     bad.write_text("not a photograph")
     page.set_input_files("#files", bad)
     page.click("#start")
-    page.wait_for_function("document.querySelector('#problem').innerText.includes('notes.jpg')")
+    expect(page.locator("#problem")).to_contain_text("notes.jpg")
     heavy = tmp_path / "heavy.jpg"
     heavy.write_bytes(bytes(1_100_000))
     page.set_input_files("#files", heavy)
