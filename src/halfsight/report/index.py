@@ -60,9 +60,11 @@ def data(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def names(paths: Sequence[str]) -> list[str]:
-    """Paths below the folder that all have in common, made printable."""
+    """Paths below the folder that all have in common if there is one, made printable."""
     folders = [PurePath(path).parent for path in paths]
-    common = os.path.commonpath(folders) if folders and _comparable(folders) else ""
+    if not folders or not _comparable(folders):
+        return [one_line(path) for path in paths]
+    common = os.path.commonpath(folders)
     return [one_line(str(PurePath(path).relative_to(common))) for path in paths]
 
 
