@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import typer
 from tests.training.conftest import RECIPE
 from typer.testing import CliRunner
 
@@ -204,3 +205,15 @@ def test_a_second_stage_from_the_command_line(root: Path, tmp_path: Path, weight
     card = store.read_card(tmp_path / "run" / "triq.safetensors")
     assert "--start-from EARLIER/triq.safetensors" in card.command
     assert str(tmp_path) not in card.model_dump_json()
+
+
+def test_options_on_the_command_line_are_read_as_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    from halfsight.cli.training import options_of
+
+    pairs = ["labels=a=b.csv", "scale=[0, 100]", "any_suffix=true"]
+    assert options_of(pairs) == {"labels": "a=b.csv", "scale": [0, 100], "any_suffix": True}
+    for wrong in ("labels", "=x", "scale=[0"):
+        with pytest.raises(typer.Exit) as stopped:
+            options_of([wrong])
+        assert stopped.value.exit_code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 3
