@@ -28,7 +28,7 @@ MARK = "●"
 def show(result: Explanation, out: Console) -> None:
     """Print one explanation."""
     if out.is_terminal:
-        out.print(view(result))
+        out.print(view(result), soft_wrap=False)  # words stay whole, cells in their frames
         out.print()
     else:
         for line in plain(result):
@@ -102,7 +102,7 @@ def _bars(result: Explanation) -> Table:
     table.add_column()
     table.add_column(justify="right")
     table.add_column()
-    table.add_column(justify="right")
+    table.add_column()
     for title, value, style in (
         ("score", result.score, "bold cyan"),
         ("important half masked", result.score_important_masked, "cyan"),

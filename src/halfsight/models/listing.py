@@ -45,7 +45,9 @@ def _added(name: str) -> dict[str, Any] | None:
         tensors = str(error)
     package = point.dist
     title = f"{package.name} {package.version}" if package else point.value
-    licence = "" if package is None else str(package.metadata.get("License-Expression") or "")
+    licence = ""
+    if package is not None and "License-Expression" in package.metadata:
+        licence = str(package.metadata["License-Expression"])
     known = ModelCard(
         model=name,
         title=f"of {title}",

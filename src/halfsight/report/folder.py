@@ -50,7 +50,7 @@ def manifest(explanation: Explanation, folder: Path) -> dict[str, Any]:
         "model": explanation.model.model,
         "model_hash": explanation.model_hash,
         "weights_sha256": explanation.model.sha256,
-        "options": {"grid": str(explanation.grid), "criterion": explanation.criterion},
+        "options": explanation.options,
         "files": {
             path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()
         },
