@@ -128,7 +128,7 @@ async def store(form: FormData, folder: Path, limits: Limits) -> list[Stored]:
                 "unknown_example",
                 f"got example {name[:60]!r}, expected one of {', '.join(examples.EXAMPLES)}",
             )
-    stored = []
+    stored: list[Stored] = []
     for upload in uploads:
         name = names.shown(upload.filename)
         path = folder / f"upload-{len(stored)}"
