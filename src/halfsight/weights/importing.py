@@ -8,12 +8,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from halfsight.models import registry
 from halfsight.models.backbone import WeightsError, file_sha256
+from halfsight.models.base import QualityNet
 from halfsight.models.card import ModelCard, Scale
-from halfsight.models.packaged import load_exactly
+from halfsight.models.registry import ModelEntry
 from halfsight.weights import store
-from halfsight.weights.importers.base import HDF5_SIGNATURE, Importer
+from halfsight.weights.importers.base import HDF5_SIGNATURE, Imported, Importer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,8 +72,7 @@ def import_weights(
     _check_kind(source, reader)
     found = reader.read(source, **chosen)
     entry = registry.entry(model)
-    net = entry.build(**found.config)
-    load_exactly(net, found.state, source)
+    net = _network(entry, found)
     digest = file_sha256(source)
     flags = "".join(f" --{name} {value}" for name, value in chosen.items())
     if scale is not None:
@@ -105,6 +107,19 @@ def import_weights(
         limits=found.limits,
     )
     return store.save(out, net, card, names=set(net.state_dict()))
+
+
+def _network(entry: ModelEntry, found: Imported) -> QualityNet:
+    """The network with the file's tensors; it is never filled with fresh ones, which takes long."""
+    with torch.device("meta"):
+        net = entry.build(**found.config)
+    counters = {
+        name: torch.zeros((), dtype=torch.long)
+        for name in net.state_dict()
+        if name.endswith("num_batches_tracked")
+    }
+    net.load_state_dict(counters | found.state, assign=True)
+    return net
 
 
 def _chosen(reader: Importer, options: Mapping[str, str]) -> dict[str, str]:

@@ -64,7 +64,6 @@ def save(weights: Path, net: QualityNet, card: ModelCard, *, names: set[str]) ->
             "parameters": sum(p.numel() for p in net.parameters()),
         }
     )
-    weights.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(weights, blob)
     write_atomic(weights.with_suffix(".json"), finished.model_dump_json(indent=2) + "\n")
     return finished

@@ -22,7 +22,7 @@ class Imported:
 
     Attributes:
         config: options of the model's constructor that make it the authors'.
-        state: tensors by our names, all that the model has.
+        state: tensors by our names, all that the model has but for counters of batches.
         scale: what the scores mean, as far as the authors say.
         limits: what a user of the weights must know, for the card.
     """
@@ -79,7 +79,7 @@ def renamed(
 ) -> dict[str, Tensor]:
     """Tensors of a PyTorch file under our names.
 
-    Counters of batches, which scoring does not use, are left as the fresh network has them.
+    Counters of batches, which scoring does not use and old files lack, are left out.
 
     Args:
         stored: tensors by the authors' names.
@@ -94,7 +94,6 @@ def renamed(
     for ours, like in wanted.items():
         theirs = names[ours]
         if ours.endswith("num_batches_tracked"):
-            state[ours] = torch.zeros_like(like, device="cpu")
             continue
         if theirs not in stored:
             raise WeightsError(f"{path}: tensor {theirs} is missing; expected the authors' network")
