@@ -63,7 +63,7 @@ def visit(browser: Any) -> Iterator[Open]:
         )
         contexts.append(context)
         tab = Tab(context.new_page())
-        tab.page.set_default_timeout(10_000)
+        tab.page.set_default_timeout(60_000)
         context.route("http*://**", lambda route: route.abort())
         tab.page.on("request", lambda request: tab.requests.append(request.url))
         tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))

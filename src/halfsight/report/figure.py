@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize, TwoSlopeNorm
+from matplotlib.colors import LinearSegmentedColormap, Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
+
+from halfsight.report.words import TITLES, digits, number
 
 if TYPE_CHECKING:
     from halfsight.explanation import Explanation
@@ -20,7 +23,19 @@ if TYPE_CHECKING:
 LONGEST = 1024
 """Longest side in pixels of the photograph as shown."""
 
+WIDE, NARROW = 4.4, 2.9
+"""Width in inches of a panel: of landscape photographs, two in a row; of portraits, four."""
+TALLEST = 8.0
+"""Height in inches that no panel exceeds."""
+ABOVE, GAP, EDGE = 0.56, 0.16, 0.1
+"""Inches above a panel for its title, between panels, and around them all."""
+TRIM = 0.1
+"""Share of the colour map left out at either end, where it is too dark to see through."""
+TEXT, QUIET, HIDDEN = "#1b2023", "#566067", 228
+"""Colours of words, of further words, and (grey, 0 to 255) of what a half leaves out."""
+
 Pixels = npt.NDArray[np.uint8]
+Boxes = npt.NDArray[np.int64]
 
 
 def shown(pixels: Pixels, *, longest: int = LONGEST) -> Pixels:
@@ -34,71 +49,119 @@ def shown(pixels: Pixels, *, longest: int = LONGEST) -> Pixels:
 
 
 def importance_colours(values: npt.NDArray[np.floating], *, signed: bool) -> tuple[Any, Any]:
-    """A colour-blind safe map and the scale of its values: diverging about 0 when signed."""
+    """A colour-blind safe map and the scale of its values: diverging about 0 when signed.
+
+    Values without a sign take the upper half of the colours, as on the page, so that more is
+    always the same.
+    """
+    start = TRIM if signed else 0.5
+    stops = colormaps["BrBG"](np.linspace(start, 1 - TRIM, 11))
+    colours = LinearSegmentedColormap.from_list("importance", stops)
     if signed:
         reach = float(np.abs(values).max()) or 1.0
-        return colormaps["PuOr"], TwoSlopeNorm(0, -reach, reach)
+        return colours, TwoSlopeNorm(0, -reach, reach)
     low, high = float(values.min()), float(values.max())
-    return colormaps["viridis"], Normalize(low, high if high > low else low + 1)
+    return colours, Normalize(low, high if high > low else low + 1)
 
 
 def draw(explanation: Explanation) -> Figure:
-    """Four panels side by side; below portrait photographs they stand closer."""
+    """Four panels: two rows of two, or side by side where the photograph stands upright."""
     picture = shown(np.asarray(explanation.photograph.pixels))
     height, width = picture.shape[:2]
     boxes = explanation.grid.boxes(height, width, tokens=explanation.tokens)
-    panel = 3.6
-    figure = Figure(
-        figsize=(4 * panel, panel * height / width + 0.75), dpi=110, layout="constrained"
+    scale, score = explanation.scale, explanation.score
+    decimals = digits(scale.max - scale.min)
+    figure, (photograph, heat, important, trivial) = _panels(height, width)
+
+    def without(value: float) -> str:
+        change = number(value - score, decimals, signed=True)
+        return f"score without it: {number(value, decimals)} ({change})"
+
+    photograph.imshow(picture)
+    _heat(heat, picture, explanation, boxes)
+    _half(important, picture, boxes, explanation.important)
+    _half(trivial, picture, boxes, explanation.trivial)
+    _title(
+        photograph,
+        f"Score {number(score, decimals)}",
+        f"on a scale from {scale.min:g} to {scale.max:g}",
     )
-    axes = figure.subplots(1, 4)
-    for ax in axes:
-        ax.set_axis_off()
-    scale = explanation.scale
-    axes[0].imshow(picture)
-    axes[0].set_title(f"score {explanation.score:.2f} of {scale.min:g} to {scale.max:g}")
-    _heat(axes[1], picture, explanation, boxes)
-    _half(axes[2], picture, boxes, explanation.important)
-    axes[2].set_title(f"important half (without it {explanation.score_important_masked:.2f})")
-    _half(axes[3], picture, boxes, explanation.trivial)
-    axes[3].set_title(f"trivial half (without it {explanation.score_trivial_masked:.2f})")
+    kind = " (estimated)" if explanation.estimated else ""
+    _title(heat, f"Importance{kind}", TITLES[explanation.criterion])
+    _title(important, "Important half", without(explanation.score_important_masked))
+    _title(trivial, "Trivial half", without(explanation.score_trivial_masked))
     return figure
 
 
-def _heat(
-    ax: Axes, picture: Pixels, explanation: Explanation, boxes: npt.NDArray[np.int64]
-) -> None:
+def _panels(height: int, width: int) -> tuple[Figure, list[Axes]]:
+    """A figure with four empty panels in the photograph's proportions, room for titles above."""
+    rows, cols, panel = (1, 4, NARROW) if height > width else (2, 2, WIDE)
+    panel = min(panel, TALLEST * width / height)
+    tall = panel * height / width
+    across, down = cols * (panel + GAP) - GAP + 2 * EDGE, rows * (tall + ABOVE + GAP) - GAP + EDGE
+    figure = Figure(figsize=(across, down), dpi=110)
+    axes = []
+    for row in range(rows):
+        for col in range(cols):
+            left = EDGE + col * (panel + GAP)
+            top = row * (tall + ABOVE + GAP) + ABOVE
+            place = left / across, 1 - (top + tall) / down, panel / across, tall / down
+            axes.append(figure.add_axes(place))
+            axes[-1].set_axis_off()
+    return figure, axes
+
+
+def _title(ax: Axes, title: str, further: str) -> None:
+    """Two lines above a panel."""
+    for text, above, style in (
+        (title, 22, {"fontsize": 12, "fontweight": "bold", "color": TEXT}),
+        (further, 7, {"fontsize": 10, "color": QUIET}),
+    ):
+        place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "baseline"}
+        ax.annotate(text, (0, 1), (0, above), **place, **style)
+
+
+def _heat(ax: Axes, picture: Pixels, explanation: Explanation, boxes: Boxes) -> None:
+    values = explanation.importance
     signed = explanation.criterion == "shapley"
-    colours, norm = importance_colours(explanation.importance, signed=signed)
+    colours, norm = importance_colours(values, signed=signed)
+    span = float(np.ptp(values)) or 1.0
+    decimals = max(2, min(6, 1 - math.floor(math.log10(span))))
     grey = np.repeat(picture.mean(-1, keepdims=True), 3, -1).astype(np.uint8)
     ax.imshow(grey)
-    for value, (top, left, bottom, right) in zip(explanation.importance, boxes, strict=True):
-        colour = colours(norm(value))
+    for region, (top, left, bottom, right) in enumerate(boxes):
         ax.add_patch(
             Rectangle(
                 (left - 0.5, top - 0.5),
                 right - left,
                 bottom - top,
-                facecolor=(*colour[:3], 0.62),
+                facecolor=(*colours(norm(values[region]))[:3], 0.62),
                 edgecolor="white",
                 linewidth=0.8,
             )
         )
+        text = number(float(values[region]), decimals, signed=signed)
+        if explanation.standard_errors is not None:
+            text += f"\n±{explanation.standard_errors[region]:.{decimals}f}"
         ax.text(
             (left + right) / 2,
             (top + bottom) / 2,
-            f"{value:.3f}" if not signed else f"{value:+.3f}",
+            text,
             ha="center",
             va="center",
-            fontsize=9,
+            fontsize=9.5,
             color="white",
-            bbox={"boxstyle": "round,pad=0.15", "facecolor": (0, 0, 0, 0.45), "edgecolor": "none"},
+            bbox={
+                "boxstyle": "round,pad=0.25",
+                "facecolor": (0, 0, 0, 0.6),
+                "edgecolor": "white" if region in explanation.important else "none",
+                "linewidth": 1.4,
+            },
         )
-    ax.set_title(f"importance ({explanation.criterion})")
 
 
-def _half(ax: Axes, picture: Pixels, boxes: npt.NDArray[np.int64], kept: Iterable[int]) -> None:
-    dimmed = np.full_like(picture, 235)
+def _half(ax: Axes, picture: Pixels, boxes: Boxes, kept: Iterable[int]) -> None:
+    dimmed = np.full_like(picture, HIDDEN)
     for region in kept:
         top, left, bottom, right = boxes[region]
         dimmed[top:bottom, left:right] = picture[top:bottom, left:right]

@@ -16,16 +16,13 @@ from halfsight.importance import MEANING, Criterion
 from halfsight.report import embed
 from halfsight.report.figure import shown
 from halfsight.report.overlays import Overlay, chance, overlays
+from halfsight.report.words import TITLES as TITLES
+from halfsight.report.words import digits as digits
+from halfsight.report.words import number as number
 
 if TYPE_CHECKING:
     from halfsight.explanation import Explanation
 
-TITLES: dict[Criterion, str] = {
-    "dist_plcc": "change of the level distribution",
-    "abs_delta": "change of the score",
-    "shapley": "Shapley value",
-    "token_corr": "change of the quality token",
-}
 IN_SCORE_UNITS = ("abs_delta", "shapley")
 LEVEL_NAMES = ("bad", "poor", "fair", "good", "excellent")
 """The five-level scale of ITU-R BT.500, lowest first."""
@@ -71,23 +68,6 @@ def render(explanation: Explanation) -> str:
 def name(path: str | None) -> str:
     """What the page calls the photograph: the file's name, made printable."""
     return one_line(PurePath(path).name) if path else "photograph"
-
-
-def digits(span: float) -> int:
-    """Decimals that show a ten-thousandth of a scale, or finer by less than ten times."""
-    return max(0, 4 - math.ceil(math.log10(span))) if span > 0 else 3
-
-
-def number(
-    value: float, decimals: int, *, signed: bool = False, missing: str = "\N{EN DASH}"
-) -> str:
-    """A number for reading, with a real minus sign; never "-0.00"; ``missing`` for nan."""
-    if not math.isfinite(value):
-        return missing
-    text = f"{value:{'+' if signed else ''}.{decimals}f}"
-    if float(text) == 0:
-        text = text.lstrip("+-")
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def labels(rows: int, cols: int) -> list[str]:
