@@ -10,7 +10,7 @@ from tests.web.test_api import code
 
 from halfsight.web.app import create_app
 from halfsight.web.errors import ApiError
-from halfsight.web.guard import Body, name_of
+from halfsight.web.guard import Body, Guard, name_of
 from halfsight.web.limits import Limits
 from halfsight.web.shelf import Shelf
 
@@ -148,3 +148,25 @@ def test_a_body_that_never_ends() -> None:
     with pytest.raises(ApiError) as caught:
         asyncio.run(read())
     assert (caught.value.status, caught.value.code) == (408, "upload_too_slow")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_server_that_stops_ends_its_answers(begun: bool) -> None:
+    sent: list[Any] = []
+
+    async def waiting(scope: Any, receive: Any, send: Any) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise asyncio.CancelledError
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    scope = {"type": "http", "method": "GET", "headers": [(b"host", b"localhost")]}
+    guard = Guard(waiting, hosts=["localhost"], limits=Limits())
+    asyncio.run(guard(scope, receive, send))
+    assert sent[0]["status"] == (200 if begun else 503)
+    assert not sent[-1].get("more_body", False)

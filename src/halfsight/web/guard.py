@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from halfsight.web.errors import ApiError
+from halfsight.web.errors import ApiError, retry
 from halfsight.web.limits import Limits
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -54,7 +54,11 @@ class Guard:
             await self.app(scope, receive, send)
             return
 
+        begun = False
+
         async def sealed(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
@@ -68,7 +72,14 @@ class Guard:
             await body.drain()
             await refusal.response()(scope, receive, sealed)
             return
-        await self.app(scope, body, sealed)
+        try:
+            await self.app(scope, body, sealed)
+        except asyncio.CancelledError:  # the server is stopping, and waits no longer
+            if begun:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                stopping = retry(503, "stopping", "the server is stopping", seconds=5)
+                await stopping.response()(scope, receive, sealed)
 
     def check(self, scope: Scope) -> None:
         """Refuse a request by its headers.
