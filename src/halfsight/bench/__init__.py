@@ -1,0 +1,1 @@
+"""What the README says about speed and memory, measured where it runs."""
