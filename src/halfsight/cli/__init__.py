@@ -11,7 +11,10 @@ import sys
 
 import typer
 
+from halfsight.cli.bench import register as bench
+from halfsight.cli.budget import register as budget
 from halfsight.cli.catalogue import register as catalogue
+from halfsight.cli.experiment import register as experiment
 from halfsight.cli.explain import register as explain
 from halfsight.cli.score import register as score
 from halfsight.cli.serve import register as serve
@@ -34,6 +37,9 @@ training(app)
 weights(app)
 table(app)
 serve(app)
+experiment(app)
+bench(app)
+budget(app)
 
 
 def _version(asked: bool) -> None:
