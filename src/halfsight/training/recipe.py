@@ -91,6 +91,8 @@ class Recipe(Strict):
         backbone_rate: 0 leaves the backbone as it is.
         average: decay of the weights' moving average; 0 keeps none.
         clip: largest norm of the gradient; None does not limit it.
+        recalibrate: whole training images that give the normalisation layers their statistics
+            after training on crops; 0 keeps the running ones.
         patience: epochs without gain before stopping; None runs them all.
     """
 
@@ -115,6 +117,7 @@ class Recipe(Strict):
     flip: bool = True
     batch_norm: Literal["frozen", "batch"] = "frozen"
     average: float = Field(default=0.0, ge=0, lt=1)
+    recalibrate: int = Field(default=0, ge=0)
     clip: float | None = Field(default=1.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
     seed: int = 0

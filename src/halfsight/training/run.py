@@ -32,6 +32,7 @@ from halfsight.outputs import write_atomic
 from halfsight.training.cache import FeatureCache, Progress
 from halfsight.training.data import Example, Examples, GroupedBatches, examples
 from halfsight.training.module import QualityTraining, backbone_parameters
+from halfsight.training.recalibrate import recalibrate
 from halfsight.training.recipe import Crop, Recipe, RecipeError
 from halfsight.training.start import Start, begin
 from halfsight.weights import store
@@ -88,10 +89,13 @@ def parts_of(recipe: Recipe, roots: Mapping[str, Path], *, hashes: Path) -> tupl
 
 
 def _drawn(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
-    """As many samples as the limit says, drawn at random, in their order."""
+    """As many samples as the limit says, drawn at random, in their order.
+
+    A larger limit adds to what a smaller one draws, so that cached features stay of use.
+    """
     if limit is None or limit >= len(dataset):
         return dataset
-    drawn = np.random.default_rng(seed).choice(len(dataset), limit, replace=False)
+    drawn = np.random.default_rng(seed).permutation(len(dataset))[:limit]
     return dataset.replace(tuple(dataset[int(i)] for i in sorted(drawn)))
 
 
@@ -225,6 +229,8 @@ def train(
     best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
     best_epoch = int(best["epoch"])
+    if recipe.recalibrate:
+        recalibrate(module.best_net, recipe, [part.train for part in parts], caches)
     found = {key: round(float(value), 4) for key, value in best.get("figures", {}).items()}
     write_atomic(out / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
     return _save(module.best_net, recipe, parts, out, start, command, best_epoch, found)
