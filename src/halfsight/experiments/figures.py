@@ -30,7 +30,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 WIDTH = 5.2
 """Of every figure, in inches: narrow, so that its text can be read on a telephone."""
 
-STYLE: Mapping[str, Any] = {
+STYLE: dict[Any, Any] = {  # keys are literals of matplotlib
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": INK,
@@ -60,20 +60,20 @@ _VARIABLES = {INK: "var(--text)", QUIET: "var(--quiet)", LINE: "var(--line)", "#
 
 def new(height: float, *, width: float = WIDTH) -> Figure:
     """An empty figure of a height in inches."""
-    with matplotlib.rc_context(dict(STYLE)):
+    with matplotlib.rc_context(STYLE):
         return Figure(figsize=(width, height), layout="constrained", facecolor="#ffffff")
 
 
 def axes(figure: Figure, rows: int = 1, cols: int = 1, **options: Any) -> list[Axes]:
     """The axes of a figure, row by row."""
-    with matplotlib.rc_context(dict(STYLE)):
+    with matplotlib.rc_context(STYLE):
         return [ax for row in figure.subplots(rows, cols, squeeze=False, **options) for ax in row]
 
 
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same bytes every time."""
     stream = io.StringIO()
-    with matplotlib.rc_context(dict(STYLE)):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": "halfsight"})
     return stream.getvalue()
 
@@ -81,7 +81,7 @@ def svg(figure: Figure) -> str:
 def png(figure: Figure) -> bytes:
     """The figure as PNG."""
     stream = io.BytesIO()
-    with matplotlib.rc_context(dict(STYLE)):
+    with matplotlib.rc_context(STYLE):
         figure.savefig(stream, format="png", dpi=140, metadata={"Software": "halfsight"})
     return stream.getvalue()
 

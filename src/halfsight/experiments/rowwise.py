@@ -48,4 +48,6 @@ def _orders(values: npt.ArrayLike) -> Floats:
 
 def _normed(x: Floats, y: Floats) -> Floats:
     scale = np.sqrt((x * x).sum(1) * (y * y).sum(1))
-    return np.divide((x * y).sum(1), scale, out=np.full(len(x), np.nan), where=scale > 0)
+    out = np.full(len(x), np.nan)
+    np.divide((x * y).sum(1), scale, out=out, where=scale > 0)
+    return out
