@@ -113,12 +113,9 @@ def _panels(height: int, width: int) -> tuple[Figure, list[Axes]]:
 
 def _title(ax: Axes, title: str, further: str) -> None:
     """Two lines above a panel."""
-    for text, above, style in (
-        (title, 22, {"fontsize": 12, "fontweight": "bold", "color": TEXT}),
-        (further, 7, {"fontsize": 10, "color": QUIET}),
-    ):
-        place = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "baseline"}
-        ax.annotate(text, (0, 1), (0, above), **place, **style)
+    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    ax.annotate(title, (0, 1), (0, 22), fontsize=12, fontweight="bold", color=TEXT, **place)
+    ax.annotate(further, (0, 1), (0, 7), fontsize=10, color=QUIET, **place)
 
 
 def _heat(ax: Axes, picture: Pixels, explanation: Explanation, boxes: Boxes) -> None:

@@ -90,7 +90,8 @@ def _overlay(
     if name in explanation.also:
         values = np.asarray(explanation.also[name].regions, dtype=np.float64)
     else:
-        values = explanation.grid.aggregate(image_map, tokens=explanation.tokens)
+        found = explanation.grid.aggregate(image_map, tokens=explanation.tokens)
+        values = np.asarray(found, dtype=np.float64)
     magnitude = np.abs(values)  # as importance ranks: what lowers the score counts as much
     order = np.argsort(-magnitude, kind="stable")  # ties as in matching.py
     matching = matching_counts(magnitude[None], np.array([explanation.important]))
