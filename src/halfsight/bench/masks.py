@@ -51,7 +51,7 @@ class Setting:
         """A network and an input (1, 3, H, W), both channels-last, which is faster."""
         torch.manual_seed(self.seed)
         net = TRIQ(TRIQConfig(backbone=self.backbone, layers=self.layers)).eval()
-        net.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net.backbone.to(memory_format=torch.channels_last)
         image = torch.randn(1, 3, *self.size).to(memory_format=torch.channels_last)
         return net, image
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ from halfsight.masking.base import Coalitions, Encoded
 from halfsight.masking.deep import deep, single
 from halfsight.masking.kernel import Kernel, Scratch
 from halfsight.masking.plain import answers
-from halfsight.models.triq import TRIQ
+from halfsight.models.triq import TRIQ, EncoderLayer
 
 ROWS = 4096
 """Pairs of a token and a mask worked on at once: 3 MB at the paper's width, a core's cache."""
@@ -95,12 +96,13 @@ def exact_tables(
 
 def _quality(net: TRIQ, tokens: Tensor, sizes: list[int], rows: int) -> Tensor:
     """Quality tokens (2**n, width) of one photograph's tokens (T, width), block after block."""
-    layers = list(net.encoder)
+    layers = cast(list[EncoderLayer], list(net.encoder))
     if len(layers) == 1:
         return single(layers[0], tokens, sizes)
     if len(layers) > 2:
         return torch.cat(list(deep(layers, tokens, sizes, rows=rows)))
-    kernel = Kernel(*layers, tokens, sizes, rows=rows)
+    first, last = layers
+    kernel = Kernel(first, last, tokens, sizes, rows=rows)
     threads = min(torch.get_num_threads(), kernel.parts) if tokens.device.type == "cpu" else 1
     if threads > 1:
         return _shared(kernel, tokens, threads)

@@ -68,7 +68,7 @@ def deep(
         out = torch.empty_like(mixed[:, 0])
         present = part[:, owners]  # (masks, T)
         counts = present.sum(1)
-        for count in counts.unique().tolist():
+        for count in sorted(set(counts.tolist())):
             chosen = (counts == count).nonzero()[:, 0]
             where = present[chosen].nonzero()[:, 1].view(-1, count)  # the kept tokens of each mask
             attended = first.attention.output(mixed[chosen[:, None], where])
@@ -102,6 +102,6 @@ def _mixed(
     tokens, masks = queries.stop - queries.start, 1 << len(sometimes)
     out = sums.sums.new_empty(width + heads, tokens, masks)
     spread_subsets(sums, queries, always, sometimes, out)
-    values, weights = out.split((width, heads))
-    mixed = values.view(heads, -1, tokens, masks) / weights[:, None]
+    values = out[:width].view(heads, -1, tokens, masks)
+    mixed: Tensor = values / out[width:, None]
     return mixed.view(width, tokens, masks).permute(2, 1, 0).contiguous()

@@ -122,7 +122,7 @@ class Kernel:
 
         sums = scratch.take("sums", width + heads, tokens, masks)
         spread_subsets(self.sums, queries, always, sometimes, sums)
-        mixed, weights = sums.view(width + heads, rows).split((width, heads))
+        mixed, weights = torch.split(sums.view(width + heads, rows), [width, heads])
         mixed.view(heads, -1, rows).mul_(weights.reciprocal_()[:, None])
 
         centred = scratch.take("centred", width + 1, rows)

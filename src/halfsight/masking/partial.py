@@ -117,9 +117,11 @@ def _spread_wide(
     assert sums.peaks is not None
     heads, width = sums.heads, len(sums.sums) - sums.heads
     peaks = sums.peaks[:, queries]
-    values, weights = sums.sums[:, queries].split((width, heads))
-    values = values.unflatten(0, (heads, width // heads))
-    out_values, out_weights = out[:width].unflatten(0, (heads, width // heads)), out[width:]
+    tokens, masks = out.shape[1:]
+    blocks = sums.sums[:, queries]
+    values, weights = blocks[:width].reshape(heads, width // heads, tokens, -1), blocks[width:]
+    out_values = out[:width].view(heads, width // heads, tokens, masks)
+    out_weights = out[width:]
     reference = torch.empty_like(out_weights)
 
     def merge(block: int, source: slice, target: slice) -> None:
