@@ -23,6 +23,7 @@ from halfsight.models import registry
 from halfsight.models.backbone import WeightsError
 from halfsight.models.card import Scale
 from halfsight.models.registry import UnknownModelError
+from halfsight.weights.importers.base import read_tensors
 from halfsight.weights.importing import import_weights
 
 TRANSFORMER = "tri_q_image_quality_transformer"
@@ -357,6 +358,18 @@ def test_files_of_another_model_or_kind(
     refused(tmp_path / "none.h5", "triq", "No such file")
     (tmp_path / "folder").mkdir()
     refused(tmp_path / "folder", "triq", "got a folder")
+
+
+def test_old_pickles_cut_anywhere_get_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "cut.pkl"
+    small = {"module.fc.weight": torch.zeros(2, 3), "module.fc.bias": torch.zeros(2)}
+    torch.save(small, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for length in range(1, len(whole), 3):
+        path.write_bytes(whole[:length])
+        with pytest.raises(WeightsError, match="get it again") as caught:
+            read_tensors(path)
+        assert len(str(caught.value).splitlines()) == 1
 
 
 class Evil:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from halfsight.models.backbone import WeightsError
 from halfsight.models.card import Scale
+from halfsight.models.dbcnn import read_state_dict
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -52,6 +53,22 @@ class Importer:
     keras: bool
     read: Callable[..., Imported]
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors of a PyTorch file by name, without the ``module.`` of parallel training.
+
+    Raises:
+        WeightsError: if it is damaged, or holds anything but tensors by name.
+    """
+    try:
+        return read_state_dict(path)
+    except WeightsError:
+        raise
+    except Exception as error:  # on damaged bytes the unpickler fails in any way there is
+        raise WeightsError(
+            f"{path}: not a PyTorch file of tensors ({type(error).__name__}); get it again"
+        ) from None
 
 
 def checked(name: str, tensor: Tensor, path: Path) -> Tensor:

@@ -8,8 +8,7 @@ import torch
 
 from halfsight.models import registry
 from halfsight.models.card import Scale
-from halfsight.models.dbcnn import read_state_dict
-from halfsight.weights.importers.base import Imported, Importer, renamed
+from halfsight.weights.importers.base import Imported, Importer, read_tensors, renamed
 
 PREFIXES = {"backbone.net.features": "features1", "scnn": "features2", "head": "fc"}
 
@@ -28,7 +27,7 @@ def read(path: Path) -> Imported:
         names[ours] = PREFIXES[prefix] + ours.removeprefix(prefix)
     return Imported(
         config={},
-        state=renamed(read_state_dict(path), wanted, names, path),
+        state=renamed(read_tensors(path), wanted, names, path),
         scale=Scale(min=0, max=100),
         limits="Scores are in the units of the data set it was trained on, which the file does not "
         "say: 0 to 100, higher is better, unless given at import. Photographs above 1024x768 "

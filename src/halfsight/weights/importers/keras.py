@@ -51,15 +51,16 @@ class KerasFile:
         Raises:
             WeightsError: if it has another shape, or anything but finite numbers.
         """
-        found = tuple(array.dataset.shape or ())
+        with _reading(self.path):
+            found, dtype = tuple(array.dataset.shape or ()), array.dataset.dtype
         if found != shape:  # before reading: a damaged header may claim any size
             raise WeightsError(
                 f"{self.path}: {array.name} has shape {found}, expected {shape}; "
                 "expected the authors' network, unchanged"
             )
-        if array.dataset.dtype.kind != "f":
+        if dtype.kind != "f":
             raise WeightsError(
-                f"{self.path}: {array.name} holds {array.dataset.dtype}, expected floating-point "
+                f"{self.path}: {array.name} holds {dtype}, expected floating-point "
                 "numbers; get the file again"
             )
         with _reading(self.path):

@@ -8,8 +8,7 @@ import torch
 
 from halfsight.models import registry
 from halfsight.models.card import Scale
-from halfsight.models.dbcnn import read_state_dict
-from halfsight.weights.importers.base import Imported, Importer, renamed
+from halfsight.weights.importers.base import Imported, Importer, read_tensors, renamed
 
 CHILDREN = (
     "conv2d_1a",
@@ -46,7 +45,7 @@ def read(path: Path) -> Imported:
         names[ours] = f"fc.{rest}" if part == "head" else f"base.{CHILDREN.index(part)}.{rest}"
     return Imported(
         config=config,
-        state=renamed(read_state_dict(path), wanted, names, path),
+        state=renamed(read_tensors(path), wanted, names, path),
         scale=Scale(min=1, max=100),
         limits="Photographs of any size are stretched to 512x384. As in the port, whose pooling is "
         "narrower than its feature map, the right and the lower edge do not count.",
