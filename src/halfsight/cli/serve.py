@@ -94,6 +94,9 @@ def register(app: typer.Typer) -> None:
                     access_log=False,  # the addresses of results are their only lock
                     proxy_headers=False,
                     server_header=False,
+                    # longer than clients keep idle connections: else one is closed just as they
+                    # send on it, and their request is lost
+                    timeout_keep_alive=75,
                     timeout_graceful_shutdown=5,
                 )
             )
