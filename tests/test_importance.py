@@ -93,3 +93,10 @@ def test_constant_rows_have_no_correlation() -> None:
     assert row_correlation([[1, 1, 1], [1, 2, 3], [3, 2, 1]], [1, 2, 3]) == pytest.approx(
         [0, 1, -1]
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"), [([0.0020, 0.0040], 4), ([0.2, 0.9], 2), ([1.0, 1.0], 3), ([-3, 4], 2)]
+)
+def test_decimals_tell_regions_apart(values: list[float], wanted: int) -> None:
+    assert importance.decimals(values) == wanted

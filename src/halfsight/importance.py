@@ -7,6 +7,7 @@ that the region decides more of the score.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -168,3 +169,9 @@ def split(values: npt.ArrayLike) -> tuple[tuple[int, ...], tuple[int, ...]]:
         tuple(sorted(int(i) for i in order[:half])),
         tuple(sorted(int(i) for i in order[half:])),
     )
+
+
+def decimals(values: npt.ArrayLike) -> int:
+    """Decimals that tell the regions apart: two digits of the range of their values."""
+    span = float(np.ptp(np.asarray(values, dtype=np.float64)))
+    return 3 if not span > 0 else max(2, min(6, 1 - math.floor(math.log10(span))))

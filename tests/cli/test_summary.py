@@ -14,6 +14,7 @@ from tests.pictures import picture
 
 from halfsight.cli import console, summary
 from halfsight.explanation import Explanation, Further, explain
+from halfsight.importance import decimals
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_a_terminal_gets_bars_on_one_scale_and_shaded_cells(result: Explanation)
         assert summary.bar(value, 1, 5) in text
     assert "higher is better" in text
     for value in result.importance:
-        assert f"{value:.3f}" in text
+        assert f"{value:.{decimals(result.importance)}f}" in text
     backgrounds = {part.split("m")[0] for part in text.split("48;2;")[1:]}
     assert len(backgrounds) > 6
 

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from halfsight.importance import MEANING
+from halfsight.importance import MEANING, decimals
 from halfsight.matching import matching_counts
 
 if TYPE_CHECKING:
@@ -46,10 +46,11 @@ def plain(result: Explanation) -> list[str]:
         f"  importance by {result.criterion}, important half in brackets:",
     ]
     rows, cols = result.grid.shape
+    digits = decimals(result.importance)
     for row in range(rows):
         cells = []
         for region in range(row * cols, (row + 1) * cols):
-            value = f"{result.importance[region]:.3f}"
+            value = f"{result.importance[region]:.{digits}f}"
             cells.append(f"[{value}]" if region in result.important else f" {value} ")
         lines.append("    " + " ".join(f"{cell:>9}" for cell in cells))
     if result.standard_errors is not None:
@@ -135,7 +136,7 @@ def _grid(result: Explanation) -> Table:
             dark = 0.299 * red + 0.587 * green + 0.114 * blue < 128
             style = f"{'white' if dark else 'black'} on rgb({red},{green},{blue})"
             chosen = region in result.important
-            number = f"{value:+.3f}" if signed else f"{value:.3f}"
+            number = f"{value:{'+' if signed else ''}.{decimals(values)}f}"
             lines = (MARK if chosen else "", number, "")
             text = "\n".join(line.center(CELL) for line in lines)
             cells.append(Text(text, f"bold {style}" if chosen else style))

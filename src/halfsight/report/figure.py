@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from halfsight import importance
 from halfsight.report.words import TITLES, digits, number
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def _heat(ax: Axes, picture: Pixels, explanation: Explanation, boxes: Boxes) -> 
     values = explanation.importance
     signed = explanation.criterion == "shapley"
     colours, norm = importance_colours(values, signed=signed)
-    span = float(np.ptp(values)) or 1.0
-    decimals = max(2, min(6, 1 - math.floor(math.log10(span))))
+    places = importance.decimals(values)
     grey = np.repeat(picture.mean(-1, keepdims=True), 3, -1).astype(np.uint8)
     ax.imshow(grey)
     for region, (top, left, bottom, right) in enumerate(boxes):
@@ -137,9 +136,9 @@ def _heat(ax: Axes, picture: Pixels, explanation: Explanation, boxes: Boxes) -> 
                 linewidth=0.8,
             )
         )
-        text = number(float(values[region]), decimals, signed=signed)
+        text = number(float(values[region]), places, signed=signed)
         if explanation.standard_errors is not None:
-            text += f"\n±{explanation.standard_errors[region]:.{decimals}f}"
+            text += f"\n±{explanation.standard_errors[region]:.{places}f}"
         ax.text(
             (left + right) / 2,
             (top + bottom) / 2,
