@@ -9,6 +9,7 @@ from halfsight.importance import (
     CRITERIA,
     CriterionError,
     check,
+    decimals,
     importance,
     response,
     row_correlation,
@@ -99,4 +100,4 @@ def test_constant_rows_have_no_correlation() -> None:
     ("values", "wanted"), [([0.0020, 0.0040], 4), ([0.2, 0.9], 2), ([1.0, 1.0], 3), ([-3, 4], 2)]
 )
 def test_decimals_tell_regions_apart(values: list[float], wanted: int) -> None:
-    assert importance.decimals(values) == wanted
+    assert decimals(values) == wanted

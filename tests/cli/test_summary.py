@@ -72,8 +72,8 @@ def test_signed_values_and_estimates_say_so(result: Explanation) -> None:
         half = sum(region >= 6 for region in estimated.important)
         assert f"of the 6 regions ranked highest, in the important half: saliency {half}" in text
         assert "note: resized" in text
-    assert "+0.600" in text
-    assert "-0.500" in text
+    assert "+0.60" in text
+    assert "-0.50" in text
 
 
 @pytest.mark.parametrize(("value", "blocks"), [(1, 0), (3, 5), (5, 10), (-2, 0), (9, 10)])
