@@ -41,7 +41,10 @@ def test_masks_gives_the_promised_keys(tmp_path: Path) -> None:
     assert found["table_over_backbone"] == pytest.approx(found["fast_s"] / found["backbone_s"])
     assert found["coalitions"] == 16
     assert found["threads"] == 1
-    assert "## All coalitions of a photograph" in document.read_text()
+    text = document.read_text()
+    assert "## All coalitions of a photograph" in text
+    command = "--grid 2x2 --size 160x128 --backbone test_resnet --repeats 1 --threads 1"
+    assert f"\nhalfsight bench masks {command}\n" in text
 
 
 def test_pipeline_times_stages_and_predicts(weights: Path, tmp_path: Path) -> None:

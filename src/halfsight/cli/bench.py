@@ -62,7 +62,15 @@ def _masks(sub: typer.Typer) -> None:
             console.usage(str(error))
         except (RuntimeError, ValueError) as error:
             console.usage(f"got backbone {backbone!r}: {error}".splitlines()[0])
-        command = f"halfsight bench masks --json --repeats {repeats}"
+        command = _command(
+            "masks",
+            grid=(grid, "3x4"),
+            size=(size, "1024x768"),
+            backbone=(backbone, "resnet50"),
+            layers=(layers, 2),
+            repeats=(repeats, 3),
+            threads=(threads, None),
+        )
         _done(found, bench.text(found), as_json)
         _document(markdown, "All coalitions of a photograph", command, bench.text(found), found)
 
@@ -103,8 +111,15 @@ def _pipeline(sub: typer.Typer) -> None:
         except (DatasetError, GridError, ImageError, OutputError, TypeError) as error:
             console.usage(str(error))
         found["photographs"] = "generated" if root is None else "given"
-        command = "halfsight bench pipeline --json" + (f" --root {root}" if root else "")
-        command += f" --limit {limit}"
+        command = _command(
+            "pipeline",
+            root=(root, None),
+            model=(model, "triq"),
+            grid=(grid, "3x4"),
+            limit=(limit, 100),
+            size=(size, "1024x768"),
+            workers=(workers, None),
+        )
         _done(found, f"{bench.text(found)}\n\n{bench.cost_text(found)}", as_json)
         _document(markdown, "From files to a table", command, bench.text(found), found)
         _document(markdown, "A whole data set", command, bench.cost_text(found), found)
@@ -150,8 +165,12 @@ def _scale(sub: typer.Typer) -> None:
                 tell=lambda what: bar.update(bar.task_ids[0], description=what),
                 **options,
             )
-        command = "halfsight bench scale --json" + (
-            " --quick" if quick else f" --images {images}" + ("" if ray else " --no-ray")
+        command = _command(
+            "scale" + (" --quick" if quick else "") + ("" if ray else " --no-ray"),
+            model=(model, "triq"),
+            images=(images, "1,10,100"),
+            size=(size, "1024x768"),
+            threads=(threads, None),
         )
         _done(found, bench.text(found), as_json)
         _document(markdown, "What the cost grows with", command, bench.text(found), found)
@@ -189,7 +208,13 @@ def _rivals(sub: typer.Typer) -> None:
         except (GridError, ImageError, TypeError) as error:
             console.usage(str(error))
         _done(found, bench.text(found), as_json)
-        command = "halfsight bench rivals --json" + (f" {photograph}" if photograph else "")
+        command = _command(
+            "rivals" + (f" {photograph}" if photograph else ""),
+            model=(model, "triq"),
+            grid=(grid, "3x4"),
+            size=(size, "1024x768"),
+            threads=(threads, None),
+        )
         _document(markdown, "Other ways to the same answer", command, bench.text(found), found)
 
 
@@ -199,6 +224,12 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
         console.usage(f"got --size {text!r}, expected WIDTHxHEIGHT such as 1024x768")
     return int(height), int(width)
+
+
+def _command(name: str, **options: tuple[object, object]) -> str:
+    """The command as it was given: its options (value, default) that are not the defaults."""
+    given = [f"--{key} {value}" for key, (value, default) in options.items() if value != default]
+    return " ".join(["halfsight bench", name, *given])
 
 
 def _done(found: dict[str, Any], text: str, as_json: bool) -> None:
