@@ -51,3 +51,15 @@ def photos(tmp_path: Path) -> Path:
         rows.append(f"{i}.png,{0.1 + 0.06 * i:.3f},{'train' if i < 11 else 'test'}")
     (root / "biq2021.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def budgeted(weights: Path, head: BudgetHead, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The untrained model with a budget beside it, for commands."""
+    model = tmp_path_factory.mktemp("budgeted") / "triq.safetensors"
+    for suffix in (".safetensors", ".json"):
+        model.with_suffix(suffix).write_bytes(weights.with_suffix(suffix).read_bytes())
+    recipe = {**head.card.recipe, "model_sha256": files.load_full(model).card.sha256}
+    card = head.card.model_copy(update={"recipe": recipe})
+    files.save(files.path_beside(model), BudgetHead(head.net, head.selector, card, head.downscaled))
+    return model

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from tests.pictures import picture
 
+import halfsight as hs
 from halfsight.budget import files
 from halfsight.budget.crops import BudgetError, answer, read_blocks
 from halfsight.budget.files import BudgetHead
@@ -99,20 +99,16 @@ def test_the_hash_knows_selector_and_budget(made: BudgetScorer, scorer: Scorer) 
     assert len(others) == 4
 
 
-def test_saved_and_loaded_alike(
-    weights: Path, head: BudgetHead, scorer: Scorer, tmp_path: Path
-) -> None:
-    beside = copy_of(weights, tmp_path)
-    full = files.load_full(beside)
-    own = BudgetHead(head.net, head.selector, of_model(head, full), head.downscaled)
-    files.save(files.path_beside(beside), own)
-    loaded = files.load(beside, budget=0.5)
+def test_saved_and_loaded_alike(budgeted: Path, head: BudgetHead, scorer: Scorer) -> None:
+    loaded = hs.load(budgeted, budget=0.5)
+    assert isinstance(loaded, BudgetScorer)
     pixels = picture(200, 260)
     assert loaded.score(pixels) == pytest.approx(
         files.assemble(scorer, head, Budget(regions=6)).score(pixels), abs=1e-6
     )
-    assert files.path_beside(beside).stat().st_size < 1_100_000
-    found = files.load_head(files.path_beside(beside), full)
+    assert files.path_beside(budgeted).stat().st_size < 1_100_000
+    full = files.load_full(budgeted)
+    found = files.load_head(files.path_beside(budgeted), full)
     assert found.downscaled is not None
     assert found.downscaled.backbone is full.transformer().backbone
 
@@ -137,9 +133,3 @@ def copy_of(weights: Path, folder: Path) -> Path:
     made.write_bytes(weights.read_bytes())
     made.with_suffix(".json").write_bytes(weights.with_suffix(".json").read_bytes())
     return made
-
-
-def of_model(head: BudgetHead, full: Scorer) -> files.ModelCard:
-    recipe = {**head.card.recipe, "model_sha256": full.card.sha256}
-    card = head.card.model_copy(update={"recipe": recipe})
-    return files.ModelCard.model_validate(json.loads(card.model_dump_json()))

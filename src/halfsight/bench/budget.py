@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
 from halfsight import statistics
+from halfsight.bench import clock
 from halfsight.budget import rivals
 from halfsight.budget.scorer import BudgetScorer
 from halfsight.datasets.base import Dataset, DatasetError
@@ -32,8 +33,10 @@ class Speed:
         split: its part.
         full_seconds: median from decoded pixels to the full score.
         budget_seconds: median from decoded pixels to the budget's, the choice of regions included.
+        cpu_speedup: ratio of the processor time of the two, which a busy machine disturbs less.
         plcc_full: PLCC of the two scores.
         plcc_full_interval: 95 %, over photographs.
+        plcc_mos: PLCC of the budget's score with the MOS, None without opinions.
         plcc_mos_drop: PLCC with the MOS of the full score less that of the budget's, None without
             opinions.
         plcc_mos_drop_interval: 95 %, over photographs, both resampled together.
@@ -47,6 +50,7 @@ class Speed:
     split: str
     full_seconds: float
     budget_seconds: float
+    cpu_speedup: float
     plcc_full: float
     plcc_full_interval: tuple[float, float]
     plcc_mos: float | None
@@ -67,7 +71,12 @@ class Speed:
             "plcc_mos_drop": self.plcc_mos_drop,
         }
         rest = {name: value for name, value in vars(self).items() if name not in figures}
-        return {**figures, **rest, "failures": list(self.failures)}
+        return {
+            **figures,
+            **rest,
+            "failures": list(self.failures),
+            "machine": clock.machine(),
+        }
 
 
 def measure(
@@ -91,7 +100,7 @@ def measure(
         DatasetError: if fewer than 5 photographs can be used.
     """
     net, policy = plan.full.transformer(), plan.full.policy
-    rows: list[tuple[float, float, float, float, float]] = []
+    rows: list[tuple[float, ...]] = []
     failures: list[str] = []
     for done, sample in enumerate(part, 1):
         try:
@@ -102,13 +111,15 @@ def measure(
         if not rows:  # the first pass of each is slower
             rivals.whole(net, policy, pixels)
             budget.of_pixels(pixels)
-        started = perf_counter()
+        started, cpu_started = perf_counter(), process_time()
         full = rivals.score_features(net, rivals.whole(net, policy, pixels))
-        between = perf_counter()
+        between, cpu_between = perf_counter(), process_time()
         part_score = budget.of_pixels(pixels).score
-        ended = perf_counter()
+        ended, cpu_ended = perf_counter(), process_time()
         mos = np.nan if sample.mos is None else float(part.scale.to_five(sample.mos))
-        rows.append((full, part_score, mos, between - started, ended - between))
+        wall = between - started, ended - between
+        cpu = cpu_between - cpu_started, cpu_ended - cpu_between
+        rows.append((full, part_score, mos, *wall, *cpu))
         if progress is not None:
             progress(done, len(part))
     if len(rows) < 5:
@@ -132,6 +143,7 @@ def measure(
         split=split,
         full_seconds=median(table[:, 3].tolist()),
         budget_seconds=median(table[:, 4].tolist()),
+        cpu_speedup=float(np.median(table[:, 5]) / max(np.median(table[:, 6]), 1e-9)),
         plcc_full=statistics.plcc(scores, full_scores),
         plcc_full_interval=statistics.bootstrap_interval(statistics.plcc, scores, full_scores),
         plcc_mos=plcc_mos,

@@ -135,6 +135,7 @@ def train(
     enlarged: int = 0,
     size: tuple[int, int] = (768, 1024),
     settings: Settings | None = None,
+    with_rival: bool = True,
     command: str = "",
     progress: Progress | None = None,
 ) -> ModelCard:
@@ -149,6 +150,7 @@ def train(
         enlarged: as many of each part are also seen brought to ``size``.
         size: (height, width).
         settings: of the run.
+        with_rival: also train the head of the rival that sees the photograph downscaled.
         command: how the run was started, for the card.
         progress: told what is being done.
 
@@ -178,10 +180,11 @@ def train(
 
     head = files.with_own_head(teacher)
     train_head(head, items, answers, views, chosen, progress=step("head"))
-    rival = files.with_own_head(teacher)
-    train_head(
-        rival, items, answers, views, chosen, view="downscaled", progress=step("rival's head")
-    )
+    rival = files.with_own_head(teacher) if with_rival else None
+    if rival is not None:
+        train_head(
+            rival, items, answers, views, chosen, view="downscaled", progress=step("rival's head")
+        )
 
     nets: dict[str, ThumbnailNet] = {}
     for target in rank.TARGETS:

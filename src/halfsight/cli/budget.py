@@ -64,6 +64,15 @@ def register(app: typer.Typer) -> None:
         ] = 300,
         size: SizeText = "1024x768",
         epochs: Annotated[int, typer.Option(help="Epochs of the head.", min=1)] = 12,
+        selector_epochs: Annotated[
+            int, typer.Option(help="Epochs of the network that ranks regions.", min=1)
+        ] = 30,
+        rival: Annotated[
+            bool,
+            typer.Option(
+                "--rival/--no-rival", help="Also train a head on photographs at half the pixels."
+            ),
+        ] = True,
         seed: Annotated[int, typer.Option(help="Of everything random.")] = 20231008,
         as_json: AsJson = False,
     ) -> None:
@@ -82,7 +91,9 @@ def register(app: typer.Typer) -> None:
         full = console.load_model(model, offline=True)
         words = [f"--root {name}=DIR" for name in names]
         words += [f"--limit {limit}"] if limit else []
-        words += [f"--enlarged {enlarged} --size {size} --epochs {epochs} --seed {seed}"]
+        words += [f"--enlarged {enlarged} --size {size} --epochs {epochs}"]
+        words += [f"--selector-epochs {selector_epochs} --seed {seed}"]
+        words += [] if rival else ["--no-rival"]
         try:
             full.transformer()
             target = output or files.path_beside(files.model_path(model))
@@ -103,7 +114,8 @@ def register(app: typer.Typer) -> None:
                     limit=limit,
                     enlarged=enlarged,
                     size=large,
-                    settings=Settings(epochs=epochs, seed=seed),
+                    settings=Settings(epochs=epochs, selector_epochs=selector_epochs, seed=seed),
+                    with_rival=rival,
                     command=f"halfsight budget train {dataset} {' '.join(words)}",
                     progress=tell,
                 )
