@@ -3,19 +3,23 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Iterator
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 from tests.pictures import picture
 from typer.testing import CliRunner
 
 from halfsight.cli import app
-from halfsight.experiments import published
+from halfsight.experiments import faithfulness, published
 from halfsight.experiments.store import RowStore
+from halfsight.grid import RegionGrid
 from halfsight.table import CoalitionTable
 
 run = CliRunner()
@@ -30,6 +34,14 @@ def draw(folder: Path) -> list[str]:
         size = (160, 128) if at == 4 else (128, 160)
         Image.fromarray(picture(*size, seed=at)).save(folder / name, quality=95)
     return names
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_pictures() -> Iterator[None]:
+    """LIME scores fewer pictures than it should, to save time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faithfulness, "LIME_SAMPLES", 16)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +185,7 @@ def test_importance_is_what_the_table_says(made: Any) -> None:
     table = CoalitionTable.load(folder / "table")
     assert table.scores.shape == (COUNT, 4096)
     chosen = table.halves("dist_plcc")
-    bits = chosen @ (1 << __import__("numpy").arange(12))
+    bits = chosen @ (1 << np.arange(12))
     change = abs(table.scores[range(COUNT), bits] - table.scores[:, 0]).mean()
     found = summary["halves"]
     assert found["important, dist_plcc"]["change"]["value"] == pytest.approx(change, rel=1e-4)
@@ -187,11 +199,6 @@ def test_importance_is_what_the_table_says(made: Any) -> None:
 
 
 def test_half_zeroes_the_regions_of_the_table(made: Any, clive: Path, scorer: Any) -> None:
-    import numpy as np
-    import polars as pl
-
-    from halfsight.grid import RegionGrid
-
     folder, summary = made["half"]
     scores = pl.read_parquet(folder / "tables" / "scores.parquet")
     table = CoalitionTable.load(folder.parent / "importance" / "table")

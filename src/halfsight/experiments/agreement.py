@@ -255,7 +255,7 @@ def _agreement_section(
         for (first, second), (count, overlap, tau) in agreed.items()
     ]
     rows.append(Row(("chance", None, chance_jaccard(n), 0.0), "control"))
-    pictures = ()
+    pictures: tuple[Picture, ...] = ()
     if len(names) > 1:
         pictures = (
             Picture(

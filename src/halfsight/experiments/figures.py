@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from halfsight.experiments.outcome import Measured
+
+Given = ParamSpec("Given")
+Made = TypeVar("Made")
 
 INK = "#1b2023"
 QUIET = "#566067"
@@ -58,31 +62,42 @@ STYLE: dict[Any, Any] = {  # keys are literals of matplotlib
 _VARIABLES = {INK: "var(--text)", QUIET: "var(--quiet)", LINE: "var(--line)", "#ffffff": "none"}
 
 
+def styled(draw: Callable[Given, Made]) -> Callable[Given, Made]:
+    """A function that draws in the style: matplotlib reads it whenever something is added."""
+
+    @wraps(draw)
+    def drawn(*args: Given.args, **options: Given.kwargs) -> Made:
+        with matplotlib.rc_context(STYLE):
+            return draw(*args, **options)
+
+    return drawn
+
+
+@styled
 def new(height: float, *, width: float = WIDTH) -> Figure:
     """An empty figure of a height in inches."""
-    with matplotlib.rc_context(STYLE):
-        return Figure(figsize=(width, height), layout="constrained", facecolor="#ffffff")
+    return Figure(figsize=(width, height), layout="constrained", facecolor="#ffffff")
 
 
+@styled
 def axes(figure: Figure, rows: int = 1, cols: int = 1, **options: Any) -> list[Axes]:
     """The axes of a figure, row by row."""
-    with matplotlib.rc_context(STYLE):
-        return [ax for row in figure.subplots(rows, cols, squeeze=False, **options) for ax in row]
+    return [ax for row in figure.subplots(rows, cols, squeeze=False, **options) for ax in row]
 
 
+@styled
 def svg(figure: Figure) -> str:
     """The figure as SVG text, the same bytes every time."""
     stream = io.StringIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": "halfsight"})
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": "halfsight"})
     return stream.getvalue()
 
 
+@styled
 def png(figure: Figure) -> bytes:
     """The figure as PNG."""
     stream = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        figure.savefig(stream, format="png", dpi=140, metadata={"Software": "halfsight"})
+    figure.savefig(stream, format="png", dpi=140, metadata={"Software": "halfsight"})
     return stream.getvalue()
 
 
@@ -107,6 +122,7 @@ def inline(text: str, name: str, label: str) -> str:
     return f'{head} role="img" aria-label="{escape(label)}">{rest}'
 
 
+@styled
 def intervals(
     rows: Sequence[tuple[str, Sequence[tuple[str, Measured]]]],
     *,
@@ -155,6 +171,7 @@ def _point(ax: Axes, number: Measured, y: float, which: int) -> None:
     ax.plot([number.value], [y], MARKERS[which], color=colour, ms=5.5, zorder=3)
 
 
+@styled
 def lines(
     x: Sequence[float],
     series: Mapping[str, Sequence[Measured]],
@@ -194,6 +211,7 @@ def lines(
     return figure
 
 
+@styled
 def scatter(
     x: npt.ArrayLike, series: Mapping[str, npt.ArrayLike], *, xlabel: str, ylabel: str
 ) -> Figure:
@@ -210,6 +228,7 @@ def scatter(
     return figure
 
 
+@styled
 def positions(
     values: Mapping[str, npt.NDArray[np.float64]], grid: tuple[int, int], *, percent: bool = False
 ) -> Figure:

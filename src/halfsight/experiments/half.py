@@ -223,7 +223,7 @@ def score_own(
     values, failures = own.pixel_importance(
         study, scorer, study.samples, masks=masks, progress=progress
     )
-    there = np.isfinite(values).all(axis=1)
+    there = np.asarray(np.isfinite(values).all(axis=1))
     chosen = halves.top(np.nan_to_num(values), values.shape[1] // 2)
     bits = np.stack([halves.bits(~chosen), halves.bits(chosen)], axis=1)
     columns = [f"{fill} {half}" for fill in fills for half in OWN]

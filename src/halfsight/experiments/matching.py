@@ -16,7 +16,16 @@ import polars as pl
 from halfsight import images, matching
 from halfsight.datasets import Sample
 from halfsight.experiments import figures, published, resampling, rowwise
-from halfsight.experiments.outcome import Column, Measured, Outcome, Picture, Row, Section, Table
+from halfsight.experiments.outcome import (
+    Column,
+    Measured,
+    Outcome,
+    Picture,
+    Row,
+    RowKind,
+    Section,
+    Table,
+)
 from halfsight.experiments.store import Progress, RowStore
 from halfsight.experiments.study import Study
 from halfsight.grid import Aggregate
@@ -125,7 +134,7 @@ def run(
         progress: told after every photograph.
     """
     values, failures = measured(study, measures, how=how, progress=progress)
-    there = np.isfinite(np.stack(list(values.values()))).all(axis=(0, 2))
+    there = np.asarray(np.isfinite(np.stack(list(values.values()))).all(axis=(0, 2)))
     values = {name: one[there] for name, one in values.items()}
     found = {
         (name, criterion): match(study, one, criterion, there)
@@ -284,10 +293,8 @@ def _degrees(study: Study, names: Sequence[str], found: dict[tuple[str, str], Ma
         paper = published.matching(study.dataset, name)
         if paper is not None and len(paper) == len(ts):
             rows.append(Row((f"{name} (paper)", *paper), "paper"))
-        kind = "control" if name == CONTROL else "ours"
-        rows.append(
-            Row((name, *found[name, default].degrees), "control" if kind != "ours" else kind)
-        )
+        kind: RowKind = "control" if name == CONTROL else "ours"
+        rows.append(Row((name, *found[name, default].degrees), kind))
     rows.append(Row(("chance", *chance), "control"))
     papers = {
         f"{name} (paper)": row

@@ -165,7 +165,8 @@ def choose(
         DatasetError: if it cannot be loaded or too few photographs remain.
     """
     whole = datasets.load(name, root, **({} if labels is None else {"labels": labels}))
-    part, notes = whole if split is None else whole.split(split), ()
+    part = whole if split is None else whole.split(split)
+    notes: tuple[str, ...] = ()
     if without_twins_of is not None:
         hashes = None if cache is None else cache / "hashes.parquet"
         kept = drop_twins(part, whole.split(without_twins_of), cache=hashes)
