@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 from halfsight.cli import app
 from halfsight.scorer import Scorer
+from halfsight.weights import store
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -83,3 +85,30 @@ def test_quoted_messages_are_in_the_code() -> None:
     assert len(quoted) > 10
     system = {"No space left on device"}
     assert [text for text in quoted if text.strip(" ,") not in joined and text not in system] == []
+
+
+def test_the_readme_repeats_the_card() -> None:
+    card = store.read_card(store.embedded("triq") or Path())
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(card.figures) == 2
+    for figure in card.figures:
+        plcc, srocc = (
+            f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            for value, (low, high) in (
+                (figure.plcc, figure.plcc_interval),
+                (figure.srocc, figure.srocc_interval),
+            )
+        )
+        assert f"| {figure.n} | {plcc} | {srocc} |" in readme
+
+
+def test_the_readme_repeats_the_results() -> None:
+    with (ROOT / "results/clive-val/importance/tables/pair.csv").open(newline="") as stream:
+        rows = {row["masked"]: float(row["plcc"]) for row in csv.DictReader(stream)}
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    trivial, important, random = (
+        f"{rows[name]:.3f}"
+        for name in ("trivial, dist_plcc", "important, dist_plcc", "random halves")
+    )
+    assert f"{trivial} with the trivial half masked, {important} with the important half" in readme
+    assert f"{random} with a random half" in readme
