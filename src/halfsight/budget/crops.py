@@ -180,7 +180,8 @@ def read_blocks(
     net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout, regions: Sequence[int]
 ) -> Blocks:
     """Tokens of some regions, from their blocks alone; arguments as :func:`block_features`."""
-    tokens, places = [], []
+    tokens: list[Tensor] = []
+    places: list[IntArray] = []
     for group, features in block_features(net, policy, pixels, layout, regions):
         tokens.append(project(net, features, layout).flatten(0, 1))
         places.extend(layout.places(region) for region in group)

@@ -106,7 +106,9 @@ def tokens_of(net: TRIQ, features: Tensor, layout: Layout, *, flip: bool = False
 
 def mirrored(tokens: Tensor, layout: Layout) -> Tensor:
     """Tokens, or anything else (N, T, ...) in their order, left and right exchanged."""
-    return tokens.unflatten(1, layout.shape).flip(2).flatten(1, 2)
+    rows, cols = layout.shape
+    laid_out = tokens.reshape(len(tokens), rows, cols, *tokens.shape[2:])
+    return laid_out.flip(2).flatten(1, 2)
 
 
 @torch.no_grad()
@@ -202,7 +204,7 @@ def train_head(
                     settings,
                 )
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             schedule.step()

@@ -112,7 +112,8 @@ def train_ranking(
             wanted = torch.tensor(np.stack([values[position] for position in batch])).float()
             if draw.random() < 0.5:
                 shown = shown.flip(-1)
-                wanted = wanted.unflatten(1, grids[batch[0]].shape).flip(-1).flatten(1)
+                rows, cols = grids[batch[0]].shape
+                wanted = wanted.reshape(len(batch), rows, cols).flip(-1).flatten(1)
             if len(batch) < 2:
                 continue  # batch normalisation needs more than one
             loss = (standard(net(shown)) - standard(wanted)).square().mean()

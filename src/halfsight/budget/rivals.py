@@ -43,7 +43,8 @@ def random_blocks(
 @torch.inference_mode()
 def whole(net: TRIQ, policy: InputPolicy, pixels: Pixels) -> Tensor:
     """Features (1, C, h, w) of pixels as they are, without a further resize."""
-    return net.backbone(policy.normalise(pixels))
+    features: Tensor = net.backbone(policy.normalise(pixels))
+    return features
 
 
 @torch.inference_mode()

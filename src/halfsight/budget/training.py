@@ -18,7 +18,7 @@ from halfsight.budget import files, rank
 from halfsight.budget.distil import Settings, subset_scores, teach, train_head
 from halfsight.budget.files import MODEL, BudgetHead
 from halfsight.budget.policy import STEP, Stopping
-from halfsight.budget.selector import Centre, Checkerboard, Random, ranking
+from halfsight.budget.selector import Centre, Checkerboard, Random, Selector, ranking
 from halfsight.budget.thumbnail import ThumbnailNet, as_input
 from halfsight.budget.views import Item, ViewCache, items_of
 from halfsight.datasets import splits
@@ -101,6 +101,11 @@ def rankings(
     name: str, net: ThumbnailNet | None, items: Sequence[Item], cache: ViewCache
 ) -> list[tuple[int, ...]]:
     """Each photograph's regions in the order of a selector that needs the thumbnail at most."""
+    patterns: dict[str, Selector] = {
+        "centre": Centre(),
+        "checkerboard": Checkerboard(),
+        "random": Random(),
+    }
     found = []
     for item in items:
         shown = np.asarray(cache.array(item, "thumbnail"), np.uint8)
@@ -108,8 +113,7 @@ def rankings(
         if net is not None:
             values = net(as_input(shown[None]))[0].double().numpy()
         else:
-            pattern = {"centre": Centre(), "checkerboard": Checkerboard(), "random": Random()}[name]
-            values = pattern.values(shown, grid)
+            values = patterns[name].values(shown, grid)
         found.append(ranking(values))
     return found
 

@@ -21,6 +21,7 @@ from halfsight.budget import selector as selectors
 from halfsight.budget.crops import Layout, Pixels
 from halfsight.budget.distil import token_mask, tokens_of
 from halfsight.budget.files import BudgetHead
+from halfsight.budget.selector import Selector
 from halfsight.budget.views import crop_map, downscaled, framed
 from halfsight.datasets.base import Dataset, Sample
 from halfsight.experiments.store import Progress, RowStore
@@ -110,7 +111,7 @@ class Plan:
             "grid": str(self.grid),
         }
 
-    def load_selectors(self) -> list[selectors.Selector]:
+    def load_selectors(self) -> list[Selector]:
         """The selectors, ready."""
         return [
             selectors.load(name, learned=self.head.selector, seed=self.seed)
