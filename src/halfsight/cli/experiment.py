@@ -233,7 +233,8 @@ def register(app: typer.Typer) -> None:
             int | None, typer.Option(help="Images they are compared on; all by default.", min=5)
         ] = None,
         attribution_limit: Annotated[
-            int, typer.Option(help="Images that LIME, Grad-CAM and rollout are run on.", min=5)
+            int,
+            typer.Option(help="Images LIME, Grad-CAM and rollout are run on; 0 for none.", min=0),
         ] = 40,
         split: Split = None,
         model: console.Model = "triq",
