@@ -64,6 +64,7 @@ def test_experiment_and_what_it_writes(budgeted: Path, photos: Path, tmp_path: P
     out = tmp_path / "out"
     arguments = ["experiment", "budget", "biq2021", "--root", str(photos), "--limit", "5"]
     arguments += ["-m", str(budgeted), "--no-oracle", "--timed", "1", "-o", str(out), "--json"]
+    arguments += ["--selectors", "centre,random"]
     result = run.invoke(app, arguments)
     assert result.exit_code == 0, result.stderr
     summary = json.loads(result.stdout)

@@ -60,6 +60,11 @@ def parts_of(
                 groups=groups,
             )
         )
+        if set(divided.splits) != {"train", "val"}:
+            raise DatasetError(
+                f"got {len(samples)} photographs of {dataset.name}, expected enough to keep "
+                f"{settings.held_out:.0%} of them from training"
+            )
         train.append(divided.split("train"))
         held.append(divided.split("val"))
     return train, held

@@ -141,6 +141,10 @@ def register_experiment(sub: typer.Typer) -> None:
         oracle: Annotated[
             bool, typer.Option("--oracle/--no-oracle", help="Rank by the model's own table too.")
         ] = True,
+        selectors: Annotated[
+            str | None,
+            typer.Option(help="Compared beside the budget's own, comma-separated; all by default."),
+        ] = None,
         timed: Annotated[
             int, typer.Option(help="Photographs that costs are measured on.", min=1)
         ] = 10,
@@ -166,10 +170,11 @@ def register_experiment(sub: typer.Typer) -> None:
         from halfsight.measures import MeasureError
         from halfsight.outputs import OutputError
 
-        plan = plan_of(model, size, oracle=oracle, seed=seed)
+        plan = plan_of(model, size, oracle=oracle, seed=seed, selectors=selectors)
         given = {**locals(), "table": None, "criterion": None}
         request = Request.of("budget", given)
         extra = {"size": size, "timed": timed, "oracle": None if oracle else "no"}
+        extra["selectors"] = selectors
         try:
             part, notes = studies.choose(
                 dataset,
@@ -288,7 +293,9 @@ def load_scorer(model: str, budget: str, tolerance: float | None, *, offline: bo
         console.usage(str(error))
 
 
-def plan_of(model: str, size: str, *, oracle: bool = True, seed: int = 0) -> Plan:
+def plan_of(
+    model: str, size: str, *, oracle: bool = True, seed: int = 0, selectors: str | None = None
+) -> Plan:
     """The model, its budget and all selectors, or exit code 2."""
     from halfsight.budget import files
     from halfsight.budget.crops import BudgetError
@@ -304,7 +311,11 @@ def plan_of(model: str, size: str, *, oracle: bool = True, seed: int = 0) -> Pla
     except (BudgetError, TypeError, WeightsError) as error:
         console.usage(str(error))
     own = head.best_selector
-    names = (own, *(name for name in NAMES if name != own))
+    asked = NAMES if selectors is None else tuple(selectors.split(","))
+    for name in asked:
+        if name not in NAMES:
+            console.usage(f"got selector {name!r}, expected some of {', '.join(NAMES)}")
+    names = (own, *(name for name in asked if name != own))
     return Plan(full, head, names, oracle=oracle, size=brought_to, seed=seed)
 
 

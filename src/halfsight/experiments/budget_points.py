@@ -93,7 +93,7 @@ def point(
         full, now, mos = found["full"][known], scores[known], found.mos[known]
 
         def lower(a: Floats, b: Floats, c: Floats) -> float:
-            return float(np.corrcoef(a, c)[0, 1] - np.corrcoef(b, c)[0, 1])
+            return plcc(a, c) - plcc(b, c)
 
         low, high = bootstrap_interval(lower, full, now, mos, seed=seed, resamples=500)
         drop = Measured(plcc(full, mos) - plcc(now, mos), low, high)
