@@ -77,7 +77,7 @@ def test_markdown_has_every_table_and_figure() -> None:
 def test_the_page_escapes_and_takes_the_pages_colours() -> None:
     made = outcome()
     drawn = {one.name: figures.svg(one.figure) for one in made.pictures}
-    assert drawn["p"] == figures.svg(made.pictures[0].figure)
+    assert drawn["p"] == figures.svg(outcome().pictures[0].figure)
     text = page.html(made, ABOUT, drawn)
     assert "A &lt;table&gt;" in text
     assert 'aria-label="a &#34;figure&#34; &amp; more"' in text

@@ -108,8 +108,8 @@ def plan(
         items: (id, file) of each photograph; ids are unique.
         provenance: everything the scores depend on but the photographs.
         regions: number of regions.
-        resume: go on with an earlier run of the same table; photographs whose file has another
-            size by now are done again, with the rest of their shard.
+        resume: go on with an earlier run of the same table; photographs whose file has changed
+            since are done again, with the rest of their shard.
         overwrite: drop an earlier table.
         shard: photographs in a shard; a resumed table keeps the number it was begun with.
 
@@ -142,8 +142,8 @@ def plan(
     shards = []
     for start in range(0, len(items), shard):
         part = tuple(items[start : start + shard])
-        sized = [(name, _size(path)) for name, path in part]
-        shards.append(Shard(f"{SHARDS}/{_digest([given['provenance'], sized])}.parquet", part))
+        stamped = [(name, _stamp(path)) for name, path in part]
+        shards.append(Shard(f"{SHARDS}/{_digest([given['provenance'], stamped])}.parquet", part))
     made = Plan(place, tuple(shards), regions, given["provenance"])
     if earlier is not None:
         (made if resume else replace(made, shards=())).tidy()
@@ -184,9 +184,10 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _size(path: str) -> int:
-    """Size of a file in bytes, -1 if there is none: a photograph that is replaced is done again."""
+def _stamp(path: str) -> tuple[int, int] | None:
+    """Size and time of change of a file: a photograph that is replaced is done again."""
     try:
-        return Path(path).stat().st_size
+        status = Path(path).stat()
     except (OSError, ValueError):
-        return -1
+        return None
+    return status.st_size, status.st_mtime_ns
