@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import doctest
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,24 @@ def test_python_runs(
     scope: dict[str, object] = {"__name__": "docs"}
     for text in blocks(page, "python"):
         exec(compile(text, str(page), "exec"), scope)
+
+
+@pytest.mark.parametrize("name", ["halfsight", "halfsight.also"])
+def test_docstring_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    found = doctest.testmod(import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_no_docstring_example_is_left_out() -> None:
+    with_examples = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src").rglob("*.py")
+        if ">>> " in path.read_text(encoding="utf-8")
+    }
+    assert with_examples == {"halfsight/__init__.py", "halfsight/also.py"}
 
 
 def commands(page: Path) -> list[str]:

@@ -2,9 +2,10 @@
 
 Example:
     >>> import halfsight as hs
-    >>> model = hs.load("triq")                       # doctest: +SKIP
-    >>> result = hs.explain(model, "photo.jpg")       # doctest: +SKIP
-    >>> result.score, result.important                # doctest: +SKIP
+    >>> model = hs.load("triq")
+    >>> result = hs.explain(model, "examples/coffee.jpg")
+    >>> result.masks, len(result.important)
+    (4094, 6)
 """
 
 from __future__ import annotations

@@ -71,9 +71,11 @@ def add(
         AlsoError: names what is unknown or failed.
 
     Example:
-        >>> result = hs.explain(model, "photo.jpg")               # doctest: +SKIP
-        >>> result = also.add(result, model, ["lime", "saliency"])  # doctest: +SKIP
-        >>> result.also["lime"].regions.shape                     # doctest: +SKIP
+        >>> import halfsight as hs
+        >>> model = hs.load("triq")
+        >>> result = hs.explain(model, "examples/coffee.jpg")
+        >>> result = add(result, model, ["gradcam", "saliency"])
+        >>> result.also["gradcam"].regions.shape
         (12,)
     """
     for name in check(wanted):
