@@ -90,7 +90,12 @@ def run(
                 if models
                 else "not asked for",
             ),
-            ("LIME, Grad-CAM, rollout", f"{min(attribution_limit, len(study))} photographs"),
+            (
+                "LIME, Grad-CAM, rollout",
+                f"{min(attribution_limit, len(study))} photographs"
+                if attribution_limit
+                else "not run",
+            ),
         ),
         sections=(
             _curve_section(study, drawn, others),

@@ -55,13 +55,13 @@ def compare(
     Args:
         study: gives the exact values.
         methods: of :mod:`halfsight.attribution`.
-        limit: photographs each method is run on; LIME scores 128 pictures for each.
+        limit: photographs each method is run on, 0 for none; LIME scores 128 pictures for each.
         progress: told after every photograph.
 
     Returns:
         A row a method that the model allows, and reasons of failures by photograph or method.
     """
-    if study.scorer is None or "shapley" not in study.table.criteria:
+    if limit < 1 or study.scorer is None or "shapley" not in study.table.criteria:
         return [], {}
     samples = study.samples[:limit]
     exact = study.table.importance("shapley")[: len(samples)].astype(np.float64)

@@ -95,7 +95,7 @@ def mean_correlation(
     value = _correlations(np.full((1, y.size), 1.0), x, y).mean()
     found = np.concatenate(
         [
-            np.nanmean(_correlations(counts, x, y), axis=1)
+            _row_means(_correlations(counts, x, y))
             for counts in _counts(y.size, resamples, seed, x.shape[1])
         ]
     )
@@ -113,6 +113,16 @@ def _correlations(counts: Floats, x: Floats, y: Floats) -> Floats:
     scale = np.sqrt(np.maximum(var_x * var_y, 0))
     found = np.full(both.shape, np.nan)
     np.divide(both, scale, out=found, where=scale > 0)
+    return found
+
+
+def _row_means(values: Floats) -> Floats:
+    """Mean of the finite values of each row; nan where there are none, without a warning."""
+    there = np.isfinite(values)
+    count = there.sum(axis=1)
+    total = np.where(there, values, 0).sum(axis=1)
+    found = np.full(len(values), np.nan)
+    np.divide(total, count, out=found, where=count > 0)
     return found
 
 
