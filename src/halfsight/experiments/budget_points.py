@@ -113,7 +113,8 @@ def row_plcc(x: Floats, y: Floats) -> Floats:
     """PLCC of each row (R, N) with that of ``y``; nan where a row is constant."""
     x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
     norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    return np.divide((x * y).sum(1), norms, out=np.full(len(x), np.nan), where=norms > 0)
+    found: Floats = np.divide((x * y).sum(1), norms, out=np.full(len(x), np.nan), where=norms > 0)
+    return found
 
 
 def automatic(plan: Plan, found: Scores, tolerance: float) -> dict[str, float | None]:
