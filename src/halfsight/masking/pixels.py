@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -97,13 +98,13 @@ class _Filled(Subject):
         area = int(tensor.shape[-2]) * int(tensor.shape[-1])
         self.chunk = max(1, BATCH_PIXELS // area)
 
+    @abstractmethod
     def sides(self) -> tuple[int, int]:
         """(height, width) that the regions are cut on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def masked(self, regions: tuple[int, ...]) -> Tensor:
         """The network's input (1, 3, H, W) with these regions filled."""
-        raise NotImplementedError
 
     @torch.inference_mode()
     def answer(self, masks: IntArray, progress: Progress | None = None) -> Answers:
