@@ -217,3 +217,16 @@ def test_options_on_the_command_line_are_read_as_yaml(capsys: pytest.CaptureFixt
             options_of([wrong])
         assert stopped.value.exit_code == 2
     assert len(capsys.readouterr().err.splitlines()) == 3
+
+
+def test_recalibration_changes_statistics_alone(root: Path, tmp_path: Path) -> None:
+    options = {"batch_norm": "batch", "epochs": 1, "batch": 2}
+    plain = trained(root, tmp_path / "plain", **options)
+    again = trained(root, tmp_path / "again", **options, recalibrate=6)
+    differing = {name for name in plain if not torch.equal(plain[name], again[name])}
+    assert differing
+    assert all(
+        name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in differing
+    )
+    assert any(name.endswith("running_mean") for name in differing)
+    assert all(torch.isfinite(value).all() for value in again.values())

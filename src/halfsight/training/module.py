@@ -77,6 +77,13 @@ def backbone_parameters(net: QualityNet, recipe: Recipe) -> list[nn.Parameter]:
     return [parameter for parameter in net.parameters() if id(parameter) not in head]
 
 
+def run_from(net: QualityNet, stage: int | None, features: Tensor) -> Tensor:
+    """A network's output on what enters it after ``stage`` stages; None is the whole network."""
+    if stage is None:
+        return net(features)  # type: ignore[no-any-return]
+    return net.rest(features.contiguous(memory_format=torch.channels_last), stage)
+
+
 class QualityTraining(L.LightningModule):
     """Trains the part of a quality network that the recipe leaves free.
 
@@ -109,11 +116,6 @@ class QualityTraining(L.LightningModule):
         chosen = self.averaged if self.averaged is not None else self.net
         assert isinstance(chosen, QualityNet)
         return chosen
-
-    def _run(self, net: QualityNet, features: Tensor) -> Tensor:
-        if self.recipe.stage is None:
-            return net(features)  # type: ignore[no-any-return]
-        return net.rest(features.contiguous(memory_format=torch.channels_last), self.recipe.stage)
 
     def train(self, mode: bool = True) -> QualityTraining:
         """Training mode, but for frozen batch normalisation and the moving average."""
@@ -156,7 +158,7 @@ class QualityTraining(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
         """One step on (features, target, score, data set)."""
         features, target, score, _dataset = batch
-        output = self._run(self.net, features)
+        output = run_from(self.net, self.recipe.stage, features)
         loss = loss_of(output, target, score.to(output.dtype), self.recipe.loss)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(score))
         return loss
@@ -178,7 +180,7 @@ class QualityTraining(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
         """Collect scores; the figures need the whole validation part."""
         features, _target, score, dataset = batch
-        predicted = mean_level(self._run(self.best_net, features))
+        predicted = mean_level(run_from(self.best_net, self.recipe.stage, features))
         self._outputs.append((predicted.cpu(), score.cpu(), dataset.cpu()))
 
     def on_validation_epoch_end(self) -> None:

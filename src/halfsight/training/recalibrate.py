@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from halfsight.datasets.base import Dataset
 from halfsight.models.base import QualityNet
 from halfsight.training.cache import FeatureCache
-from halfsight.training.module import backbone_parameters
+from halfsight.training.module import backbone_parameters, run_from
 from halfsight.training.recipe import Recipe
 
 
@@ -61,11 +61,7 @@ def recalibrate(
         batch = waiting[features.shape]
         batch.append(torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32)))
         if len(batch) == recipe.batch:
-            stacked = torch.stack(batch).contiguous(memory_format=torch.channels_last)
-            if recipe.stage is None:
-                net(stacked)
-            else:
-                net.rest(stacked, recipe.stage)
+            run_from(net, recipe.stage, torch.stack(batch))
             used += len(batch)
             batch.clear()
     net.eval()
