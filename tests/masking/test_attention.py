@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halfsight.grid import GridError, RegionGrid
+from halfsight.masking import kernel
 from halfsight.masking.attention import exact_table, exact_tables
 from halfsight.masking.base import Coalitions, Encoded
 from halfsight.masking.plain import plain_table
@@ -195,6 +196,16 @@ def test_threads_change_no_bit() -> None:
     finally:
         torch.set_num_threads(before)
     assert np.array_equal(alone.scores, shared.scores)
+
+
+def test_the_kernel_is_compiled_and_runs_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network(8)
+    encoded = photograph(net, 4, 5)
+    compiled = exact_table(net, encoded, RegionGrid(2, 3))
+    assert isinstance(kernel.compiled(), torch.jit.ScriptFunction)
+    monkeypatch.setattr(kernel, "compiled", lambda: kernel.attended)
+    as_it_stands = exact_table(net, encoded, RegionGrid(2, 3))
+    assert difference(as_it_stands, compiled) < 1e-6
 
 
 def test_photographs_of_one_size_together() -> None:

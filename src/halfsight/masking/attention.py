@@ -29,13 +29,12 @@ from torch import Tensor
 from halfsight.grid import RegionGrid
 from halfsight.masking.base import Coalitions, Encoded
 from halfsight.masking.deep import deep, single
-from halfsight.masking.kernel import Kernel, Scratch
+from halfsight.masking.kernel import Kernel
 from halfsight.masking.plain import answers
 from halfsight.models.triq import TRIQ, EncoderLayer
 
-ROWS = 8192
-"""Pairs of a token and a mask worked on at once: 6 MB at the paper's width. Fewer would fit a
-core's cache better, but threads then wait longer for the interpreter than they gain."""
+ROWS = 4096
+"""Pairs of a token and a mask worked on at once: 3 MB at the paper's width."""
 
 ROWS_ELSEWHERE = 1 << 20
 """The same for devices that want much work at once."""
@@ -106,12 +105,12 @@ def _quality(net: TRIQ, tokens: Tensor, sizes: list[int], rows: int) -> Tensor:
     kernel = Kernel(first, last, tokens, sizes, rows=rows)
     threads = min(torch.get_num_threads(), kernel.parts) if tokens.device.type == "cpu" else 1
     if threads > 1:
-        return _shared(kernel, tokens, threads)
-    scratch = Scratch(tokens)
+        return _shared(kernel, threads)
+    scratch: dict[str, Tensor] = {}
     return torch.cat([kernel.quality(part, scratch) for part in range(kernel.parts)])
 
 
-def _shared(kernel: Kernel, tokens: Tensor, threads: int) -> Tensor:
+def _shared(kernel: Kernel, threads: int) -> Tensor:
     """The parts, a thread each.
 
     Threads that take whole parts need not wait for each other after every operation, as the
@@ -122,7 +121,7 @@ def _shared(kernel: Kernel, tokens: Tensor, threads: int) -> Tensor:
 
     def prepare() -> None:
         torch.set_num_threads(1)
-        own.scratch = Scratch(tokens)
+        own.scratch = {}
 
     @torch.inference_mode()
     def quality(part: int) -> Tensor:

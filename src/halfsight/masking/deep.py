@@ -94,14 +94,12 @@ def _attend(attention: MultiHeadAttention, x: Tensor, context: Tensor) -> Tensor
     return attended
 
 
-def _mixed(
-    sums: Partials, queries: slice, always: Sequence[int], sometimes: Sequence[int]
-) -> Tensor:
+def _mixed(sums: Partials, queries: slice, always: list[int], sometimes: list[int]) -> Tensor:
     """The first layer's mixed values (masks, queries, width), before its output layer."""
     heads, width = sums.heads, len(sums.sums) - sums.heads
     tokens, masks = queries.stop - queries.start, 1 << len(sometimes)
     out = sums.sums.new_empty(width + heads, tokens, masks)
-    spread_subsets(sums, queries, always, sometimes, out)
+    spread_subsets(sums, queries.start, queries.stop, always, sometimes, out)
     values = out[:width].view(heads, -1, tokens, masks)
     mixed: Tensor = values / out[width:, None]
     return mixed.view(width, tokens, masks).permute(2, 1, 0).contiguous()

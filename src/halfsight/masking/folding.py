@@ -14,7 +14,7 @@ Three rewritings, each equal to the layer but for rounding:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,8 +22,7 @@ from torch import Tensor
 from halfsight.models.triq import EncoderLayer
 
 
-@dataclass(frozen=True)
-class Folded:
+class Folded(NamedTuple):
     """Weights from the first layer's mixed values to the last layer's queries, keys and values.
 
     With a the mixed values and x the layer's input minus its mean, and s the standard deviation:

@@ -3,34 +3,25 @@
 Everything lies (features, tokens, masks), so that all but the products of matrices runs over long
 contiguous rows of masks. The masks that keep a region are the subsets of the other regions, so
 nothing is gathered by index.
+
+A part of the masks is some five hundred short operations. Python's threads would wait for the
+interpreter's lock before each of them, so :func:`attended` is compiled by TorchScript, which takes
+a thread from its first operation to its last without the lock. Where torch no longer has it, the
+same function runs as it stands here, slower.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from halfsight.masking.folding import fold
-from halfsight.masking.partial import partials, spread_subsets
+from halfsight.masking.folding import Folded, fold
+from halfsight.masking.partial import Partials, partials, spread_subsets
 from halfsight.models.triq import EncoderLayer
-
-
-class Scratch:
-    """Memory that is used again and again, by name."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.like = like
-        self.held: dict[str, Tensor] = {}
-
-    def take(self, name: str, *shape: int) -> Tensor:
-        """An uninitialised tensor; what was last taken under the name is lost."""
-        wanted = math.prod(shape)
-        if name not in self.held or self.held[name].numel() < wanted:
-            self.held[name] = self.like.new_empty(wanted)
-        return self.held[name][:wanted].view(shape)
 
 
 class Kernel:
@@ -60,125 +51,210 @@ class Kernel:
         rows: int,
     ) -> None:
         self.last = last
-        self.heads = first.attention.heads
-        self.width = tokens.shape[-1]
         self.sums = partials(first.attention, tokens, sizes)
         self.folded = fold(first, last)
         self.residual = tokens.T - tokens.mean(-1) + self.folded.output_bias
-        self.slices = [
-            slice(end - size, end)
-            for size, end in zip(sizes, torch.tensor(sizes).cumsum(0).tolist(), strict=True)
-        ]
-        self.regions = len(sizes) - 1
+        self.ends = [0, *torch.tensor(sizes).cumsum(0).tolist()]
+        regions = len(sizes) - 1
         # a region of the lower ones is kept in half of a part's masks
         fitting = max(2, 2 * rows // max(sizes)).bit_length() - 1
-        self.lower = min(self.regions, fitting)
-        self.parts = 1 << (self.regions - self.lower)
+        self.lower = min(regions, fitting)
+        self.parts = 1 << (regions - self.lower)
+        self.attended = compiled()
 
-    def quality(self, part: int, scratch: Scratch) -> Tensor:
-        """Quality tokens after the last layer, (masks of the part, width)."""
-        folded, width, heads = self.folded, self.width, self.heads
-        masks = 1 << self.lower
-        lower = list(range(1, 1 + self.lower))
-        kept = [1 + i for i in range(self.lower, self.regions) if not part >> i - self.lower & 1]
-
-        output, inverse = self.first_layer(0, [0, *kept], lower, scratch)
-        y = output * inverse
-        query = torch.addmm(folded.query_bias, folded.query, y).view(heads, -1, masks)
-        key, mixed = (folded.key_value @ y).view(2, heads, -1, masks)
-        peak = (query * key).sum(1)  # of the logits so far
-        total = torch.ones_like(peak)
-        token = (folded.gain2 * y + folded.shift2).T
-        for block in kept:
-            self.attend(block, [0, *kept], lower, scratch, (query, peak, total, mixed))
-        for bit, block in enumerate(lower):
-            views = [
-                tensor.unflatten(-1, (-1, 2, 1 << bit))[..., 0, :]
-                for tensor in (query, peak, total, mixed)
-            ]
-            whole = torch.contiguous_format
-            state = tuple(view.clone(memory_format=whole).flatten(-2) for view in views)
-            others = [other for other in lower if other != block]
-            self.attend(block, [0, block, *kept], others, scratch, state)
-            for view, new in zip(views[1:], state[1:], strict=True):
-                view.copy_(new.view(view.shape))
-        mixed = (mixed / total[:, None]).view(width, masks) + folded.value_bias
-        quality: Tensor = self.last.after_attention(token, self.last.attention.output(mixed.T))
-        return quality
-
-    def first_layer(
-        self, block: int, always: Sequence[int], sometimes: Sequence[int], scratch: Scratch
-    ) -> tuple[Tensor, Tensor]:
-        """The first layer's output on a block's tokens, under the masks that keep the block.
-
-        Returns:
-            Its last norm's input without the mean (width, tokens * masks), and the inverse standard
-            deviation (tokens * masks,).
-        """
-        folded, width, heads = self.folded, self.width, self.heads
-        queries = self.slices[block]
-        tokens, masks = queries.stop - queries.start, 1 << len(sometimes)
-        rows = tokens * masks
-
-        sums = scratch.take("sums", width + heads, tokens, masks)
-        spread_subsets(self.sums, queries, always, sometimes, sums)
-        mixed, weights = torch.split(sums.view(width + heads, rows), [width, heads])
-        mixed.view(heads, -1, rows).mul_(weights.reciprocal_()[:, None])
-
-        centred = scratch.take("centred", width + 1, rows)
-        z, deviation = centred[:-1], centred[-1]
-        z.view(width, tokens, masks).copy_(self.residual[:, queries, None])
-        z.addmm_(folded.output, mixed)
-        square = mixed  # not needed any more
-        torch.sum(torch.mul(z, z, out=square), 0, out=deviation)
-        deviation.mul_(1 / width).add_(folded.eps1).sqrt_()
-
-        hidden = scratch.take("hidden", len(folded.expand) + 1, rows)
-        torch.mm(folded.expand, centred, out=hidden[:-1])
-        hidden[:-2].relu_()
-        hidden[-1] = deviation
-        output = z.mul_(folded.gain1).addmm_(folded.contract, hidden)
-        inverse = scratch.take("inverse", rows)
-        torch.sum(torch.mul(output, output, out=square), 0, out=inverse)
-        inverse.mul_(1 / width).add_(deviation.square_().mul_(folded.eps2)).rsqrt_()
-        return output, inverse
-
-    def attend(
-        self,
-        block: int,
-        always: Sequence[int],
-        sometimes: Sequence[int],
-        scratch: Scratch,
-        state: tuple[Tensor, ...],
-    ) -> None:
-        """Let the quality token's query see a block's tokens.
+    def quality(self, part: int, scratch: dict[str, Tensor]) -> Tensor:
+        """Quality tokens after the last layer, (masks of the part, width).
 
         Args:
-            block: its number.
-            always: blocks kept under all masks.
-            sometimes: blocks kept under half of them.
-            scratch: memory.
-            state: under these masks, the query (heads, width / heads, masks), the highest logit so
-                far (heads, masks), the sum of weights relative to it (heads, masks) and the sum of
-                weighted values (heads, width / heads, masks). All but the query are brought up to
-                date.
+            part: its number.
+            scratch: memory to use again for the next part, by name; empty at first.
         """
-        query, peak, total, mixed = state
-        output, inverse = self.first_layer(block, always, sometimes, scratch)
-        masks = query.shape[-1]
-        tokens = len(inverse) // masks
-        keyed = scratch.take("hidden", 2 * self.width, len(inverse))
-        torch.mm(self.folded.key_value, output, out=keyed)
-        key, value = keyed.view(2, self.heads, -1, tokens, masks)
-        inverse = inverse.view(tokens, masks)
-        logits = scratch.take("logits", self.heads, tokens, masks)
-        torch.sum(key.mul_(query[:, :, None]), 1, out=logits)
-        logits.mul_(inverse)
+        token, mixed = self.attended(
+            self.folded, self.sums, self.residual, self.ends, self.lower, part, scratch
+        )
+        quality: Tensor = self.last.after_attention(token.T, self.last.attention.output(mixed.T))
+        return quality
 
-        highest = torch.maximum(peak, logits.amax(1))
-        shrink = (peak - highest).exp_()
-        peak.copy_(highest)
-        weights = logits.sub_(highest[:, None]).exp_()
-        total.mul_(shrink).add_(weights.sum(1))
-        value.mul_(weights.mul_(inverse)[:, None])
-        mixed.mul_(shrink[:, None]).add_(value.sum(2))
+
+@cache
+def compiled() -> Callable[..., tuple[Tensor, Tensor]]:
+    """:func:`attended`, by TorchScript where torch has it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer releases of torch advise against TorchScript
+        try:
+            script: Callable[..., tuple[Tensor, Tensor]] = torch.jit.script(attended)
+        except (AttributeError, OSError):  # no TorchScript, or no source files
+            return attended
+    return script
+
+
+def attended(
+    folded: Folded,
+    sums: Partials,
+    residual: Tensor,
+    ends: list[int],
+    lower: int,
+    part: int,
+    scratch: dict[str, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """The quality token's input to the last layer, and what it mixes there.
+
+    Args:
+        folded: both layers' weights.
+        sums: the first layer's softmax sums.
+        residual: the first layer's input less its mean, and the output's bias (width, T).
+        ends: where each block of tokens ends, after a leading 0.
+        lower: number of the regions that take all their subsets.
+        part: whose higher bits say which of the other regions are masked.
+        scratch: memory, by name.
+
+    Returns:
+        Both (width, 2**lower).
+    """
+    width, heads, masks = folded.gain1.shape[0], sums.heads, 1 << lower
+    below = [1 + bit for bit in range(lower)]
+    kept = [0]  # throughout the part
+    for region in range(lower, len(ends) - 2):
+        if ((part >> (region - lower)) & 1) == 0:
+            kept.append(1 + region)
+
+    output, inverse = _first_layer(folded, sums, residual, 0, 1, kept, below, scratch)
+    y = output * inverse
+    query = torch.addmm(folded.query_bias, folded.query, y).view(heads, -1, masks)
+    key, mixed = torch.mm(folded.key_value, y).view(2, heads, -1, masks).unbind(0)
+    peak = (query * key).sum(1)  # of the logits so far
+    total = torch.ones_like(peak)
+    token = folded.gain2 * y + folded.shift2
+    for block in kept[1:]:
+        output, inverse = _first_layer(
+            folded, sums, residual, ends[block], ends[block + 1], kept, below, scratch
+        )
+        _attend(folded, output, inverse, query, peak, total, mixed, scratch)
+    for bit, block in enumerate(below):
+        others = below[:bit] + below[bit + 1 :]
+        kept.append(block)
+        output, inverse = _first_layer(
+            folded, sums, residual, ends[block], ends[block + 1], kept, others, scratch
+        )
+        kept.pop()
+        views = [_keeping(state, bit) for state in (query, peak, total, mixed)]
+        own = [view.clone(memory_format=torch.contiguous_format).flatten(-2) for view in views]
+        _attend(folded, output, inverse, own[0], own[1], own[2], own[3], scratch)
+        for i in range(1, 4):
+            views[i].copy_(own[i].view(views[i].shape))
+    mixed = (mixed / total.unsqueeze(1)).view(width, masks) + folded.value_bias
+    return token, mixed
+
+
+def _keeping(state: Tensor, bit: int) -> Tensor:
+    """The masks that keep a region: a view (..., masks / 2**(bit + 1), 2**bit) of (..., masks)."""
+    return torch.unflatten(state, -1, [-1, 2, 1 << bit])[..., 0, :]
+
+
+def _take(scratch: dict[str, Tensor], name: str, like: Tensor, shape: list[int]) -> Tensor:
+    """An uninitialised tensor; what was last taken under the name is lost."""
+    wanted = 1
+    for side in shape:
+        wanted *= side
+    if name not in scratch or scratch[name].numel() < wanted:
+        scratch[name] = torch.empty([wanted], dtype=like.dtype, device=like.device)
+    return scratch[name][:wanted].view(shape)
+
+
+def _first_layer(
+    folded: Folded,
+    sums: Partials,
+    residual: Tensor,
+    start: int,
+    stop: int,
+    always: list[int],
+    sometimes: list[int],
+    scratch: dict[str, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """The first layer's output on a block's tokens, under the masks that keep the block.
+
+    Args:
+        folded: weights.
+        sums: of all blocks.
+        residual: of all tokens.
+        start: the block's first token.
+        stop: the token after its last.
+        always: blocks kept under all masks.
+        sometimes: blocks kept under half of them.
+        scratch: memory.
+
+    Returns:
+        Its last norm's input without the mean (width, tokens * masks), and the inverse standard
+        deviation (tokens * masks,).
+    """
+    width, heads, masks = folded.gain1.shape[0], sums.heads, 1 << len(sometimes)
+    tokens = stop - start
+    rows = tokens * masks
+
+    spread = _take(scratch, "sums", residual, [width + heads, tokens, masks])
+    spread_subsets(sums, start, stop, always, sometimes, spread)
+    both = spread.view(width + heads, rows)
+    mixed, weights = both[:width], both[width:]
+    mixed.view(heads, -1, rows).mul_(weights.reciprocal_().unsqueeze(1))
+
+    centred = _take(scratch, "centred", residual, [width + 1, rows])
+    z, deviation = centred[:-1], centred[-1]
+    z.view(width, tokens, masks).copy_(residual[:, start:stop].unsqueeze(-1))
+    z.addmm_(folded.output, mixed)
+    square = mixed  # not needed any more
+    torch.sum(torch.mul(z, z, out=square), 0, out=deviation)
+    deviation.mul_(1 / width).add_(folded.eps1).sqrt_()
+
+    hidden = _take(scratch, "hidden", residual, [folded.expand.shape[0] + 1, rows])
+    torch.mm(folded.expand, centred, out=hidden[:-1])
+    hidden[:-2].relu_()
+    hidden[-1].copy_(deviation)
+    output = z.mul_(folded.gain1).addmm_(folded.contract, hidden)
+    inverse = _take(scratch, "inverse", residual, [rows])
+    torch.sum(torch.mul(output, output, out=square), 0, out=inverse)
+    inverse.mul_(1 / width).add_(deviation.square_().mul_(folded.eps2)).rsqrt_()
+    return output, inverse
+
+
+def _attend(
+    folded: Folded,
+    output: Tensor,
+    inverse: Tensor,
+    query: Tensor,
+    peak: Tensor,
+    total: Tensor,
+    mixed: Tensor,
+    scratch: dict[str, Tensor],
+) -> None:
+    """Let the quality token's query see a block's tokens.
+
+    All but the query and the block are brought up to date.
+
+    Args:
+        folded: weights.
+        output: of the first layer on the block's tokens, before its last division.
+        inverse: that divisor's inverse.
+        query: (heads, width / heads, masks).
+        peak: highest logit so far (heads, masks).
+        total: sum of the weights relative to it (heads, masks).
+        mixed: sum of weighted values (heads, width / heads, masks).
+        scratch: memory.
+    """
+    heads, masks = peak.shape[0], peak.shape[1]
+    rows = inverse.shape[0]
+    tokens = rows // masks
+    keyed = _take(scratch, "hidden", output, [folded.key_value.shape[0], rows])
+    torch.mm(folded.key_value, output, out=keyed)
+    key, value = keyed.view(2, heads, -1, tokens, masks).unbind(0)
+    inverse = inverse.view(tokens, masks)
+    logits = _take(scratch, "logits", output, [heads, tokens, masks])
+    torch.sum(key.mul_(query.unsqueeze(2)), 1, out=logits)
+    logits.mul_(inverse)
+
+    highest = torch.maximum(peak, logits.amax(1))
+    shrink = (peak - highest).exp_()
+    peak.copy_(highest)
+    weights = logits.sub_(highest.unsqueeze(1)).exp_()
+    total.mul_(shrink).add_(weights.sum(1))
+    value.mul_(weights.mul_(inverse).unsqueeze(1))
+    mixed.mul_(shrink.unsqueeze(1)).add_(value.sum(2))

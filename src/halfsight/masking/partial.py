@@ -3,13 +3,13 @@
 Masking changes nothing before the first softmax: the logits and values of the first layer are the
 same under every mask. A masked softmax is a sum over the kept regions divided by a sum over the
 kept regions, so the sums of each region are formed once, and every mask is made of them.
+
+:func:`spread_subsets` and what it calls are written for TorchScript too: see
+:mod:`halfsight.masking.kernel`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +20,7 @@ WIDEST = 120.0
 """Gap of logits that one exponent serves: exp(+-60) times the values stays in float32's range."""
 
 
-@dataclass(frozen=True)
-class Partials:
+class Partials(NamedTuple):
     """Softmax sums of every query over the keys of one block of tokens each.
 
     Block 0 is the quality token alone, block 1 + i is region i. For query t, head h and block b,
@@ -31,12 +30,15 @@ class Partials:
     Attributes:
         sums: (width + heads, T, B): values, heads one after the other, then weights.
         heads: number of heads.
+        subsets: (B - 1, 2**(B - 1)): whether block i is kept, 1 or 0, under every bit set of
+            masked ones. Its first k rows and 2**k columns are those of k blocks.
         peaks: (heads, T, B), the reference of each block where they differ; None if a query has
             one reference for all its blocks, so that sums of blocks are plain sums.
     """
 
     sums: Tensor
     heads: int
+    subsets: Tensor
     peaks: Tensor | None
 
 
@@ -72,76 +74,87 @@ def partials(attention: MultiHeadAttention, tokens: Tensor, sizes: Sequence[int]
     spread = torch.cat((v, ones), -1)[:, :, :, None] * member[None, :, None, :]
     sums = (weights @ spread.flatten(2)).unflatten(-1, (-1, len(sizes)))  # (heads, T, 1 + ., B)
     values = sums[:, :, :-1].permute(0, 2, 1, 3).flatten(0, 1)
-    return Partials(torch.cat((values, sums[:, :, -1])), heads, peaks)
+    sums = torch.cat((values, sums[:, :, -1]))
+    return Partials(sums, heads, _subsets(len(sizes) - 1, tokens), peaks)
+
+
+def _subsets(count: int, like: Tensor) -> Tensor:
+    masks, bits = (torch.arange(size, device=like.device) for size in (1 << count, count))
+    return 1 - (masks >> bits[:, None] & 1).to(like.dtype)
 
 
 def spread_subsets(
-    sums: Partials, queries: slice, always: Sequence[int], sometimes: Sequence[int], out: Tensor
+    blocks: Partials, start: int, stop: int, always: list[int], sometimes: list[int], out: Tensor
 ) -> None:
     """Sums over the kept blocks, for every subset of some blocks that may be masked.
 
     One product with a matrix of zeros and ones.
 
     Args:
-        sums: of the blocks.
-        queries: the tokens to do it for.
+        blocks: their sums.
+        start: first token to do it for.
+        stop: the token after the last.
         always: blocks that are kept in all subsets; at least one.
         sometimes: k blocks that are kept in half of them; block i of these is bit i of a subset.
-        out: (width + heads, queries, 2**k), written: values, then weights. Index m is the bit set
+        out: (width + heads, tokens, 2**k), written: values, then weights. Index m is the bit set
             of masked blocks.
     """
-    if sums.peaks is not None:
-        _spread_wide(sums, queries, always, sometimes, out)
+    peaks = blocks.peaks
+    if peaks is not None:
+        _spread_wide(blocks, peaks, start, stop, always, sometimes, out)
         return
-    blocks = sums.sums[:, queries].flatten(0, 1)
-    kept = blocks.new_zeros(blocks.shape[-1], out.shape[-1])
-    kept[list(always)] = 1
-    kept[list(sometimes)] = _kept(len(sometimes), blocks.dtype, blocks.device)
-    torch.mm(blocks, kept, out=out.view(len(blocks), -1))
-
-
-@lru_cache(maxsize=32)
-def _kept(count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Whether each of ``count`` blocks is kept, under every bit set of masked ones (count, 2**)."""
-    masks, bits = (torch.arange(size, device=device) for size in (1 << count, count))
-    return 1 - (masks >> bits[:, None] & 1).to(dtype)
+    sums = blocks.sums[:, start:stop].flatten(0, 1)
+    kept = torch.zeros([sums.shape[1], out.shape[2]], dtype=sums.dtype, device=sums.device)
+    for block in always:
+        kept[block].fill_(1.0)
+    for bit, block in enumerate(sometimes):
+        kept[block].copy_(blocks.subsets[bit, : out.shape[2]])
+    torch.mm(sums, kept, out=out.view(sums.shape[0], -1))
 
 
 def _spread_wide(
-    sums: Partials, queries: slice, always: Sequence[int], sometimes: Sequence[int], out: Tensor
+    blocks: Partials,
+    peaks: Tensor,
+    start: int,
+    stop: int,
+    always: list[int],
+    sometimes: list[int],
+    out: Tensor,
 ) -> None:
     """The same where blocks have references of their own: sums are brought to the larger one.
 
     A subset is made of the one with one more block masked, and that block.
     """
-    assert sums.peaks is not None
-    heads, width = sums.heads, len(sums.sums) - sums.heads
-    peaks = sums.peaks[:, queries]
-    tokens, masks = out.shape[1:]
-    blocks = sums.sums[:, queries]
-    values, weights = blocks[:width].reshape(heads, width // heads, tokens, -1), blocks[width:]
+    heads = blocks.heads
+    width = out.shape[0] - heads
+    tokens, masks = out.shape[1], out.shape[2]
+    # by head: values (heads, width / heads, ...), weights (heads, 1, ...), references likewise
+    values = blocks.sums[:width, start:stop].reshape(heads, width // heads, tokens, -1)
+    weights = blocks.sums[width:, start:stop].unsqueeze(1)
+    peaks = peaks[:, start:stop].unsqueeze(1)
     out_values = out[:width].view(heads, width // heads, tokens, masks)
-    out_weights = out[width:]
+    out_weights = out[width:].unsqueeze(1)
     reference = torch.empty_like(out_weights)
 
-    def merge(block: int, source: slice, target: slice) -> None:
-        """Target = source with the block kept as well."""
-        old, new = reference[..., source], peaks[..., block, None]
-        peak = torch.maximum(old, new)
-        old, new = (old - peak).exp_(), (new - peak).exp_()
-        reference[..., target] = peak
-        out_weights[..., target] = out_weights[..., source] * old + weights[..., block, None] * new
-        out_values[..., target] = (
-            out_values[..., source] * old[:, None] + values[..., block, None] * new[:, None]
-        )
-
-    last = slice(out.shape[-1] - 1, out.shape[-1])
-    reference[..., last] = peaks[..., always[0], None]
-    out_weights[..., last] = weights[..., always[0], None]
-    out_values[..., last] = values[..., always[0], None]
+    last = masks - 1
+    reference[..., last].copy_(peaks[..., always[0]])
+    out_weights[..., last].copy_(weights[..., always[0]])
+    out_values[..., last].copy_(values[..., always[0]])
+    # what is merged: a block, and the subsets from which to which
+    steps: list[tuple[int, int, int, int]] = []
     for block in always[1:]:
-        merge(block, last, last)
-    size, end = 1, out.shape[-1]
+        steps.append((block, last, last, 1))
+    size = 1
     for block in sometimes:
-        merge(block, slice(end - size, end), slice(end - 2 * size, end - size))
+        steps.append((block, masks - size, masks - 2 * size, size))
         size *= 2
+    for block, source, target, count in steps:
+        old = reference[..., source : source + count]
+        new = peaks[..., block : block + 1]
+        peak = torch.maximum(old, new)
+        old = (old - peak).exp_()
+        new = (new - peak).exp_()
+        for result, one in ((out_weights, weights), (out_values, values)):
+            merged = result[..., source : source + count] * old + one[..., block : block + 1] * new
+            result[..., target : target + count].copy_(merged)
+        reference[..., target : target + count].copy_(peak)
