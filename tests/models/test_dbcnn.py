@@ -140,6 +140,17 @@ def test_files_that_are_no_state_dicts(tmp_path: Path) -> None:
         read_state_dict(path)
 
 
+def test_old_files_cut_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "scnn.pkl"
+    torch.save({"a": torch.zeros(2, 2)}, path, _use_new_zipfile_serialization=False)
+    blob = path.read_bytes()
+    assert set(read_state_dict(path)) == {"a"}
+    for end in range(len(blob)):
+        path.write_bytes(blob[:end])
+        with pytest.raises(WeightsError, match="get it again"):
+            read_state_dict(path)
+
+
 def test_stages_in_between_are_refused() -> None:
     with torch.device("meta"):
         net = DBCNN(DBCNNConfig(LITE))

@@ -2,9 +2,13 @@
 
 A block is what lies under the tokens of one region. At 1024x768 a block of the 3x4 grid is exactly
 256x256 pixels, 8x8 features and 4x4 tokens. Where the grid does not divide the token map the blocks
-differ by one token a side, and the last row and column end with the photograph; blocks of one size
-share a batch. Where a side is a multiple of 32 pixels a block's features are sampled exactly where
-those of the whole photograph are; elsewhere the two are apart by less than one feature.
+differ by one token a side, and the last row and column end with the photograph.
+
+The backbone sees a block in a *window* with one feature more on each side where the photograph has
+it, and the features of that border are thrown away: a convolution at a block's own border would see
+zeros where the neighbours are. Windows of one size share a batch. Where a side is a multiple of 32
+pixels a block's features are sampled exactly where those of the whole photograph are; elsewhere the
+two are apart by less than one feature.
 """
 
 from __future__ import annotations
@@ -24,6 +28,9 @@ from halfsight.models.triq import TRIQ
 
 STRIDE = 32
 """Pixels a feature; backbones of another stride are refused."""
+
+CONTEXT = 1
+"""Features around a block that its window holds besides."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -96,6 +103,24 @@ class Layout:
         height, width = self.size
         return top * step, left * step, min(bottom * step, height), min(right * step, width)
 
+    def window(self, region: int) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right (exclusive) of what the backbone sees of a region, in pixels."""
+        top, left, bottom, right = self.box(region)
+        more = CONTEXT * STRIDE
+        height, width = self.size
+        return (
+            max(0, top - more),
+            max(0, left - more),
+            min(bottom + more, height),
+            min(right + more, width),
+        )
+
+    def inside(self, region: int) -> tuple[slice, slice]:
+        """Rows and columns of a window's feature map that are the block's own."""
+        top, left, bottom, right = (edge * self.scale for edge in self.spans[region])
+        above, before = (edge // STRIDE for edge in self.window(region)[:2])
+        return slice(top - above, bottom - above), slice(left - before, right - before)
+
     def places(self, region: int) -> IntArray:
         """Numbers of a region's tokens in the row-major token map, in the block's own order."""
         top, left, bottom, right = self.spans[region]
@@ -103,10 +128,10 @@ class Layout:
         return np.asarray(rows[:, None] * self.shape[1] + cols[None, :]).reshape(-1)
 
     def by_size(self, regions: Sequence[int]) -> list[list[int]]:
-        """The regions in groups of one block size, each of which makes one batch."""
+        """The regions in groups of one window size, each of which makes one batch."""
         groups: dict[tuple[int, int], list[int]] = {}
         for region in regions:
-            top, left, bottom, right = self.box(region)
+            top, left, bottom, right = self.window(region)
             groups.setdefault((bottom - top, right - left), []).append(region)
         return list(groups.values())
 
@@ -131,37 +156,38 @@ class Blocks:
 
 def block_features(
     net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout, regions: Sequence[int]
-) -> list[tuple[list[int], Tensor]]:
+) -> dict[int, Tensor]:
     """Features of the blocks of some regions.
 
     Args:
         net: its backbone is used.
-        policy: normalises the blocks, and nothing but the blocks.
+        policy: normalises the windows, and nothing but the windows.
         pixels: uint8 (H, W, 3) at the network's input size.
         layout: of that size.
         regions: numbers of the regions.
 
     Returns:
-        a list of (regions, features (len(regions), C, h, w)), one a block size.
+        features (C, h, w) by region.
 
     Raises:
         BudgetError: if the backbone's stride is not 32.
     """
-    made = []
+    made: dict[int, Tensor] = {}
     for group in layout.by_size(regions):
-        boxes = [layout.box(region) for region in group]
-        blocks = torch.cat([policy.normalise(pixels[t:b, x:r]) for t, x, b, r in boxes])
-        features = net.backbone(blocks)
-        top, left, bottom, right = layout.spans[group[0]]
-        wanted = (bottom - top) * layout.scale, (right - left) * layout.scale
+        windows = [layout.window(region) for region in group]
+        batch = torch.cat([policy.normalise(pixels[t:b, x:r]) for t, x, b, r in windows])
+        features = net.backbone(batch)
+        height, width = batch.shape[-2:]
+        wanted = -(-height // STRIDE), -(-width // STRIDE)
         if tuple(features.shape[-2:]) != wanted:
-            height, width = blocks.shape[-2:]
             raise BudgetError(
-                f"got {features.shape[-2]}x{features.shape[-1]} features of a {height}x{width} "
-                f"block from {net.config.backbone}, expected {wanted[0]}x{wanted[1]}; use a "
+                f"got {features.shape[-2]}x{features.shape[-1]} features of {height}x{width} "
+                f"pixels from {net.config.backbone}, expected {wanted[0]}x{wanted[1]}; use a "
                 f"backbone of stride {STRIDE}"
             )
-        made.append((group, features))
+        for region, seen in zip(group, features, strict=True):
+            rows, cols = layout.inside(region)
+            made[region] = seen[:, rows, cols]
     return made
 
 
@@ -180,12 +206,10 @@ def read_blocks(
     net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout, regions: Sequence[int]
 ) -> Blocks:
     """Tokens of some regions, from their blocks alone; arguments as :func:`block_features`."""
-    tokens: list[Tensor] = []
-    places: list[IntArray] = []
-    for group, features in block_features(net, policy, pixels, layout, regions):
-        tokens.append(project(net, features, layout).flatten(0, 1))
-        places.extend(layout.places(region) for region in group)
-    return Blocks(torch.cat(tokens), torch.from_numpy(np.concatenate(places)))
+    found = block_features(net, policy, pixels, layout, regions)
+    tokens = [project(net, features[None], layout)[0] for features in found.values()]
+    places = np.concatenate([layout.places(region) for region in found])
+    return Blocks(torch.cat(tokens), torch.from_numpy(places))
 
 
 def answer(net: TRIQ, blocks: Blocks, layout: Layout) -> Tensor:

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from halfsight import images, outputs
-from halfsight.budget.crops import Layout, Pixels, block_features
+from halfsight.budget.crops import CONTEXT, Layout, Pixels, block_features
 from halfsight.budget.thumbnail import thumbnail
 from halfsight.datasets.base import Dataset, DatasetError, five_level_target
 from halfsight.grid import RegionGrid
@@ -116,10 +116,9 @@ def crop_map(net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout) -> 
     """
     whole = torch.zeros(net.backbone.channels, *layout.features)
     regions = range(len(layout.grid))
-    for group, features in block_features(net, policy, pixels, layout, regions):
-        for region, block in zip(group, features, strict=True):
-            top, left, bottom, right = (edge * layout.scale for edge in layout.spans[region])
-            whole[:, top:bottom, left:right] = block
+    for region, block in block_features(net, policy, pixels, layout, regions).items():
+        top, left, bottom, right = (edge * layout.scale for edge in layout.spans[region])
+        whole[:, top:bottom, left:right] = block
     return whole
 
 
@@ -141,7 +140,7 @@ class ViewCache:
     def place(self) -> Path:
         """The folder of this backbone's features."""
         net = self.full.transformer()
-        known = [self.full.policy.to_dict(), str(self.grid), net.config.pool_from, HALF]
+        known = [self.full.policy.to_dict(), str(self.grid), net.config.pool_from, HALF, CONTEXT]
         digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
         for name, tensor in net.backbone.state_dict().items():
             digest.update(name.encode())
