@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -74,8 +76,15 @@ def test_auto_reads_until_the_bound_is_within_the_tolerance(
         assert found.bound is not None
         assert found.bound <= tolerance or len(found.regions) == 12
         layout = scorer_of.layout(200, 260)
-        again = scorer_of.of_regions(pixels, layout, found.regions)
-        assert found.score == pytest.approx(again.score, abs=1e-5)
+        order = ranking(scorer_of.selector.values(pixels, layout.grid))
+        net, policy = scorer_of.transformer(), scorer_of.policy
+        with torch.inference_mode():
+            steps = [
+                read_blocks(net, policy, pixels, layout, order[start : start + 2])
+                for start in range(0, len(found.regions), 2)
+            ]
+            again = net.scores(answer(net, reduce(operator.add, steps), layout))
+        assert found.score == pytest.approx(float(again), abs=1e-5)
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] == 2
     with pytest.raises(BudgetError, match="without measured bounds"):

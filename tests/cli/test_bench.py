@@ -60,8 +60,13 @@ def test_pipeline_times_stages_and_predicts(weights: Path, tmp_path: Path) -> No
     assert model["images"] == 21_198
     assert model["core_seconds_per_image"] == pytest.approx(sum(found["stages"].values()))
     assert model["hours"]["2"] == pytest.approx(8 * model["hours"]["16"])
+    choices = found["choices"]
+    assert set(choices["batch_s"]) == {"2", "8"}
+    assert choices["float32_s"] > 0 < choices["bfloat16_s"]
+    assert 0 < choices["bfloat16_error"] < 1
     text = document.read_text()
     assert "## From files to a table" in text
+    assert "in bfloat16, which moves scores by up to" in text
     assert "## A whole data set" in text
 
 

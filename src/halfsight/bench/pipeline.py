@@ -10,7 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from halfsight.bench import clock
+from torch import Tensor
+
+from halfsight.bench import choices, clock
 from halfsight.engines import local
 from halfsight.engines.plan import Item, plan
 from halfsight.engines.units import Job, one_row
@@ -48,8 +50,9 @@ def measure(
 
     Returns:
         ``stages`` in processor seconds a photograph, ``images_per_s``, ``cpu_use`` (processor time
-        over wall time of all cores), and the cost model: core seconds a photograph that the stages
-        add up to, ``efficiency`` (that, over what the engine took), and hours for KonIQ and SPAQ.
+        over wall time of all cores), ``choices`` (:mod:`halfsight.bench.choices`), and the cost
+        model: core seconds a photograph that the stages add up to, ``efficiency`` (that, over what
+        the engine took), and hours for KonIQ and SPAQ.
 
     Raises:
         ImageError: if none of the first photographs can be read.
@@ -61,6 +64,7 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="halfsight-") as scratch:
         with clock.threads(1):
             stages = _stages(scorer, job, items[: max(2, staged)], Path(scratch) / "staged")
+        compared = choices.measure(scorer, _inputs(scorer, items), workers=count)
         laid_out = plan(Path(scratch) / "table", items, job.provenance(scorer), job.regions)
         wall, cpu = time.perf_counter(), time.process_time()
         local.run(laid_out, job, scorer, workers=count)
@@ -74,6 +78,7 @@ def measure(
         "seconds": wall,
         "images_per_s": len(items) / wall,
         "cpu_use": cpu / (wall * cores),
+        "choices": compared,
         "cost_model": {
             "core_seconds_per_image": core_seconds,
             "efficiency": efficiency,
@@ -84,6 +89,21 @@ def measure(
         "grid": grid,
         "machine": clock.machine(),
     }
+
+
+def _inputs(scorer: Scorer, items: Sequence[Item], count: int = 4) -> list[Tensor]:
+    """Inputs of the first photographs that have the size of the first."""
+    found: list[Tensor] = []
+    for _, path in items:
+        try:
+            tensor = scorer.read(path)[1]
+        except ImageError:
+            continue
+        if not found or tensor.shape == found[0].shape:
+            found.append(tensor)
+        if len(found) == count:
+            break
+    return found
 
 
 def _stages(scorer: Scorer, job: Job, items: Sequence[Item], folder: Path) -> dict[str, float]:
@@ -142,6 +162,8 @@ def text(found: dict[str, Any]) -> str:
             *rows,
             "",
             "`rest` is the importance by all criteria; `write` is its share of a shard of 32.",
+            "",
+            choices.text(found["choices"]),
         ]
     )
 

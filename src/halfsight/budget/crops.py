@@ -4,11 +4,12 @@ A block is what lies under the tokens of one region. At 1024x768 a block of the 
 256x256 pixels, 8x8 features and 4x4 tokens. Where the grid does not divide the token map the blocks
 differ by one token a side, and the last row and column end with the photograph.
 
-The backbone sees a block in a *window* with one feature more on each side where the photograph has
-it, and the features of that border are thrown away: a convolution at a block's own border would see
-zeros where the neighbours are. Windows of one size share a batch. Where a side is a multiple of 32
-pixels a block's features are sampled exactly where those of the whole photograph are; elsewhere the
-two are apart by less than one feature.
+Chosen blocks that lie side by side are read as one rectangle. The backbone sees a rectangle in a
+*window* with one feature more on each side where the photograph has it, and the features of that
+border are thrown away: a convolution at a rectangle's own border would see zeros where its
+neighbours are. Windows of one size share a batch. Where a side is a multiple of 32 pixels a block's
+features are sampled exactly where those of the whole photograph are; elsewhere the two are apart by
+less than one feature.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ STRIDE = 32
 """Pixels a feature; backbones of another stride are refused."""
 
 CONTEXT = 1
-"""Features around a block that its window holds besides."""
+"""Features around a rectangle of blocks that its window holds besides."""
+
+Box = tuple[int, int, int, int]
+"""Top, left, bottom, right, the last two exclusive."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -83,7 +87,7 @@ class Layout:
         return self.features[0] // self.scale, self.features[1] // self.scale
 
     @cached_property
-    def spans(self) -> tuple[tuple[int, int, int, int], ...]:
+    def spans(self) -> tuple[Box, ...]:
         """Top, left, bottom, right (exclusive) of every region, in tokens.
 
         Raises:
@@ -96,16 +100,46 @@ class Layout:
             for c in range(self.grid.cols)
         )
 
-    def box(self, region: int) -> tuple[int, int, int, int]:
+    def box(self, region: int) -> Box:
         """Top, left, bottom, right (exclusive) of a region's block, in pixels."""
         step = STRIDE * self.scale
         top, left, bottom, right = self.spans[region]
         height, width = self.size
         return top * step, left * step, min(bottom * step, height), min(right * step, width)
 
-    def window(self, region: int) -> tuple[int, int, int, int]:
-        """Top, left, bottom, right (exclusive) of what the backbone sees of a region, in pixels."""
-        top, left, bottom, right = self.box(region)
+    def rectangles(self, regions: Sequence[int]) -> list[Box]:
+        """Rectangles of the grid's rows and columns that hold the regions and no others.
+
+        Neighbours in a row are joined, then equal stretches of rows that follow each other.
+        """
+        # a margin left and right, so that every stretch begins and ends
+        chosen = np.zeros((self.grid.rows, self.grid.cols + 2), dtype=np.int8)
+        for region in regions:
+            chosen[region // self.grid.cols, 1 + region % self.grid.cols] = 1
+        found: list[Box] = []
+        for row, edges in enumerate(np.diff(chosen, axis=1)):
+            starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+            for left, right in zip(starts.tolist(), ends.tolist(), strict=True):
+                above = [one for one in found if one[1:] == (left, row, right)]
+                top = above[0][0] if above else row
+                found = [one for one in found if one not in above]
+                found.append((top, left, row + 1, right))
+        return found
+
+    def inside(self, rectangle: Box) -> list[int]:
+        """Numbers of a rectangle's regions."""
+        top, left, bottom, right = rectangle
+        return [
+            row * self.grid.cols + column
+            for row in range(top, bottom)
+            for column in range(left, right)
+        ]
+
+    def window(self, rectangle: Box) -> Box:
+        """What the backbone sees of a rectangle, in pixels."""
+        regions = self.inside(rectangle)
+        top, left = self.box(regions[0])[:2]
+        bottom, right = self.box(regions[-1])[2:]
         more = CONTEXT * STRIDE
         height, width = self.size
         return (
@@ -115,10 +149,20 @@ class Layout:
             min(right + more, width),
         )
 
-    def inside(self, region: int) -> tuple[slice, slice]:
-        """Rows and columns of a window's feature map that are the block's own."""
+    def windows(self, regions: Sequence[int]) -> dict[Box, list[int]]:
+        """Windows to read, with the regions each holds.
+
+        Where they would hold more pixels than the photograph, as on small ones, it is read whole.
+        """
+        found = {self.window(box): self.inside(box) for box in self.rectangles(regions)}
+        height, width = self.size
+        pixels = sum((bottom - top) * (right - left) for top, left, bottom, right in found)
+        return found if pixels < height * width else {(0, 0, height, width): list(regions)}
+
+    def within(self, region: int, window: Box) -> tuple[slice, slice]:
+        """Rows and columns of a region's features in the feature map of a window."""
         top, left, bottom, right = (edge * self.scale for edge in self.spans[region])
-        above, before = (edge // STRIDE for edge in self.window(region)[:2])
+        above, before = (edge // STRIDE for edge in window[:2])
         return slice(top - above, bottom - above), slice(left - before, right - before)
 
     def places(self, region: int) -> IntArray:
@@ -126,14 +170,6 @@ class Layout:
         top, left, bottom, right = self.spans[region]
         rows, cols = np.arange(top, bottom), np.arange(left, right)
         return np.asarray(rows[:, None] * self.shape[1] + cols[None, :]).reshape(-1)
-
-    def by_size(self, regions: Sequence[int]) -> list[list[int]]:
-        """The regions in groups of one window size, each of which makes one batch."""
-        groups: dict[tuple[int, int], list[int]] = {}
-        for region in regions:
-            top, left, bottom, right = self.window(region)
-            groups.setdefault((bottom - top, right - left), []).append(region)
-        return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -155,7 +191,13 @@ class Blocks:
 
 
 def block_features(
-    net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout, regions: Sequence[int]
+    net: TRIQ,
+    policy: InputPolicy,
+    pixels: Pixels,
+    layout: Layout,
+    regions: Sequence[int],
+    *,
+    seen: dict[Box, Tensor] | None = None,
 ) -> dict[int, Tensor]:
     """Features of the blocks of some regions.
 
@@ -165,6 +207,8 @@ def block_features(
         pixels: uint8 (H, W, 3) at the network's input size.
         layout: of that size.
         regions: numbers of the regions.
+        seen: feature maps of windows by window, to be used again and added to; a comparison of
+            many choices on one photograph saves the backbone's time by it.
 
     Returns:
         features (C, h, w) by region.
@@ -172,12 +216,16 @@ def block_features(
     Raises:
         BudgetError: if the backbone's stride is not 32.
     """
-    made: dict[int, Tensor] = {}
-    for group in layout.by_size(regions):
-        windows = [layout.window(region) for region in group]
-        batch = torch.cat([policy.normalise(pixels[t:b, x:r]) for t, x, b, r in windows])
+    seen = {} if seen is None else seen
+    windows = layout.windows(regions)
+    sizes: dict[tuple[int, int], list[Box]] = {}
+    for window in windows:
+        if window not in seen:
+            height, width = window[2] - window[0], window[3] - window[1]
+            sizes.setdefault((height, width), []).append(window)
+    for (height, width), group in sizes.items():
+        batch = torch.cat([policy.normalise(pixels[t:b, x:r]) for t, x, b, r in group])
         features = net.backbone(batch)
-        height, width = batch.shape[-2:]
         wanted = -(-height // STRIDE), -(-width // STRIDE)
         if tuple(features.shape[-2:]) != wanted:
             raise BudgetError(
@@ -185,9 +233,12 @@ def block_features(
                 f"pixels from {net.config.backbone}, expected {wanted[0]}x{wanted[1]}; use a "
                 f"backbone of stride {STRIDE}"
             )
-        for region, seen in zip(group, features, strict=True):
-            rows, cols = layout.inside(region)
-            made[region] = seen[:, rows, cols]
+        seen.update(zip(group, features, strict=True))
+    made: dict[int, Tensor] = {}
+    for window, held in windows.items():
+        for region in held:
+            rows, cols = layout.within(region, window)
+            made[region] = seen[window][:, rows, cols]
     return made
 
 
@@ -203,10 +254,16 @@ def project(net: TRIQ, features: Tensor, layout: Layout) -> Tensor:
 
 
 def read_blocks(
-    net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout, regions: Sequence[int]
+    net: TRIQ,
+    policy: InputPolicy,
+    pixels: Pixels,
+    layout: Layout,
+    regions: Sequence[int],
+    *,
+    seen: dict[Box, Tensor] | None = None,
 ) -> Blocks:
-    """Tokens of some regions, from their blocks alone; arguments as :func:`block_features`."""
-    found = block_features(net, policy, pixels, layout, regions)
+    """Tokens of some regions, from their windows alone; arguments as :func:`block_features`."""
+    found = block_features(net, policy, pixels, layout, regions, seen=seen)
     tokens = [project(net, features[None], layout)[0] for features in found.values()]
     places = np.concatenate([layout.places(region) for region in found])
     return Blocks(torch.cat(tokens), torch.from_numpy(places))

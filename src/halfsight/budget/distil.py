@@ -2,7 +2,9 @@
 
 The backbone is frozen. The teacher is the full model on the whole photograph; the student reads
 features of blocks computed alone, under random masks, and features of the whole photograph, and
-is drawn to the teacher's distribution and score and, a little, to the opinions themselves.
+is drawn to the teacher's distribution and score and, a little, to the opinions themselves. Regions
+that are read side by side are seen almost as in the whole photograph, single ones are not, so that
+masked features are those of lone blocks and of the whole photograph in turn.
 """
 
 from __future__ import annotations
@@ -154,8 +156,8 @@ def train_head(
         teacher: answers (N, levels) of the full model.
         cache: the views.
         settings: of the run.
-        view: ``crops`` under random masks, or ``downscaled`` without; the whole photograph is
-            learned beside either.
+        view: ``crops`` under random masks, in turn with the whole photograph under masks, or
+            ``downscaled`` without; the whole photograph is learned beside either.
         progress: called with (epochs done, epochs).
     """
     draw = np.random.default_rng(settings.seed)
@@ -183,7 +185,8 @@ def train_head(
             layout = cache.layout_of(chosen[0])
             flip = bool(draw.random() < 0.5)
             loss = torch.zeros(())
-            sources: tuple[tuple[View, bool], ...] = (("full", False), (view, view == "crops"))
+            part: View = "full" if view == "crops" and draw.random() < 0.5 else view
+            sources: tuple[tuple[View, bool], ...] = (("full", False), (part, view == "crops"))
             for one, masked in sources:
                 features = cache.features(chosen, one)
                 height, width = features.shape[-2:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,10 +16,11 @@ import torch
 
 from halfsight import statistics
 from halfsight.budget import files, rank
+from halfsight.budget.crops import Box, answer, read_blocks
 from halfsight.budget.distil import Settings, subset_scores, teach, train_head
 from halfsight.budget.files import MODEL, BudgetHead
 from halfsight.budget.policy import STEP, Stopping
-from halfsight.budget.selector import Centre, Checkerboard, Random, Selector, ranking
+from halfsight.budget.selector import Centre, Checkerboard, Random, Selector, kept, ranking
 from halfsight.budget.thumbnail import ThumbnailNet, as_input
 from halfsight.budget.views import Item, ViewCache, items_of
 from halfsight.datasets import splits
@@ -123,6 +125,39 @@ def rankings(
     return found
 
 
+@torch.inference_mode()
+def read_scores(
+    nets: Sequence[TRIQ],
+    items: Sequence[Item],
+    cache: ViewCache,
+    rankings: Sequence[Sequence[Sequence[int]]],
+    count: int,
+) -> np.ndarray:
+    """Scores from regions as they are read for use, side by side in one window.
+
+    Args:
+        nets: heads on one backbone.
+        items: photographs.
+        cache: knows the model's input and grid.
+        rankings: for every head, the ranking of every item.
+        count: regions read.
+
+    Returns:
+        (len(nets), N).
+    """
+    policy = cache.full.policy
+    found = np.empty((len(nets), len(items)))
+    for column, item in enumerate(items):
+        pixels = item.pixels(policy)
+        layout = cache.layout(pixels)
+        seen: dict[Box, torch.Tensor] = {}
+        for row, net in enumerate(nets):
+            chosen = kept(rankings[row][column], count)
+            blocks = read_blocks(net, policy, pixels, layout, chosen, seen=seen)
+            found[row, column] = float(net.scores(answer(net, blocks, layout))[0])
+    return found
+
+
 def agreement(scores: np.ndarray, full: np.ndarray, items: Sequence[Item]) -> float:
     """PLCC with the full score, mean over the sizes that photographs were brought to."""
     kinds = [item.size for item in items]
@@ -202,22 +237,25 @@ def train(
             items, values, views, chosen, progress=step(f"selector by {target}")
         )
     half = len(views.grid) // 2
-    tried: dict[str, float] = {}
-    by_count: dict[str, dict[int, np.ndarray]] = {}
-    for name in (*rank.TARGETS, "checkerboard", "centre", "random"):
-        orders = rankings(name, nets.get(name), held, views)
-        by_count[name] = scores_by_count(head, held, views, orders)
-        tried[name] = agreement(by_count[name][half], wanted, held)
+    names = (*rank.TARGETS, "checkerboard", "centre", "random")
+    orders = {name: rankings(name, nets.get(name), held, views) for name in names}
+    ways = list(itertools.product((head, teacher), names))
+    tell("choice", 0, 1)
+    read = read_scores([net for net, _ in ways], held, views, [orders[n] for _, n in ways], half)
+    tell("choice", 1, 1)
+    plccs = [agreement(scores, wanted, held) for scores in read]
+    tried, untrained = (
+        dict(zip(names, part, strict=True)) for part in (plccs[: len(names)], plccs[len(names) :])
+    )
     target = max(rank.TARGETS, key=lambda name: tried[name])
     best = max(("checkerboard", "centre", target), key=lambda name: tried[name])
-    untrained = scores_by_count(teacher, held, views, rankings(target, nets[target], held, views))
     whole = np.concatenate(
         [subset_scores(head, item, views, np.ones((1, 12), bool), view="full") for item in held]
     )
     validation = {
         "photographs": len(held),
         "plcc_full_half_read": tried,
-        "plcc_full_half_read_without_training": agreement(untrained[half], wanted, held),
+        "plcc_full_half_read_without_training": untrained,
         "plcc_full_all_read_whole": agreement(whole, wanted, held),
     }
     card = _card(full, sets, parts, chosen, command, enlarged, size)
@@ -227,7 +265,9 @@ def train(
                 **card.recipe,
                 "selector": "learned" if best == target else best,
                 "selector_target": target,
-                "stopping": Stopping.fit(by_count[best], wanted).to_dict(),
+                "stopping": Stopping.fit(
+                    scores_by_count(head, held, views, orders[best]), wanted
+                ).to_dict(),
                 "validation": validation,
             }
         }

@@ -110,15 +110,15 @@ def downscaled(pixels: Pixels, share: float) -> Pixels:
 
 
 def crop_map(net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout) -> Tensor:
-    """Features (C, h, w) of all blocks, each computed alone, put where they belong.
+    """Features (C, h, w) of all blocks, each read in a window of its own, put where they belong.
 
     A last row or column that pooling leaves out is zero.
     """
     whole = torch.zeros(net.backbone.channels, *layout.features)
-    regions = range(len(layout.grid))
-    for region, block in block_features(net, policy, pixels, layout, regions).items():
+    for region in range(len(layout.grid)):
         top, left, bottom, right = (edge * layout.scale for edge in layout.spans[region])
-        whole[:, top:bottom, left:right] = block
+        block = block_features(net, policy, pixels, layout, [region])
+        whole[:, top:bottom, left:right] = block[region]
     return whole
 
 

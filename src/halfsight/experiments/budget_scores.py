@@ -1,7 +1,7 @@
 """Every score the budget experiment compares, a line a photograph.
 
-The blocks of a photograph pass the backbone once; any choice of regions is then a mask over their
-tokens, which gives the same score as reading those blocks alone.
+Every choice of regions is read as it would be for use; windows that several choices of one
+photograph share pass the backbone once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ import torch
 from halfsight import images, importance
 from halfsight.budget import rivals
 from halfsight.budget import selector as selectors
-from halfsight.budget.crops import Layout, Pixels
-from halfsight.budget.distil import token_mask, tokens_of
+from halfsight.budget.crops import Box, Layout, Pixels, answer, read_blocks
 from halfsight.budget.files import BudgetHead
 from halfsight.budget.selector import Selector
-from halfsight.budget.views import crop_map, downscaled, framed
+from halfsight.budget.views import downscaled, framed
 from halfsight.datasets.base import Dataset, Sample
 from halfsight.experiments.store import Progress, RowStore
 from halfsight.grid import RegionGrid
@@ -30,13 +29,9 @@ from halfsight.images import ImageError
 from halfsight.importance import Criterion
 from halfsight.masking.base import Encoded
 from halfsight.models.inputs import InputError
-from halfsight.models.triq import TRIQ
 from halfsight.scorer import Scorer
 
 Floats = npt.NDArray[np.float64]
-
-CHUNK = 32
-"""Masks in one pass of the encoder."""
 
 RIVALS = ("downscaled", "downscaled, trained", "centre crop", "random crops")
 ORACLE = "oracle"
@@ -185,11 +180,14 @@ class Work:
             answers = plan.full.coalitions(Encoded(tokens, shape, layout.size), layout.grid)
             criterion: Criterion = importance.default_criterion(answers)
             values[ORACLE] = np.abs(importance.importance(answers, criterion).values)
-        blocks = crop_map(net, policy, pixels, layout)[None]
         orders = [selectors.ranking(values[name]) for name in plan.rankers]
-        sets = np.concatenate([nested(order, plan.counts) for order in orders])
-        found += from_sets(plan.head.net, blocks, layout, sets)
-        found += from_sets(net, blocks, layout, nested(orders[0], plan.counts))
+        ways = [(plan.head.net, order) for order in orders] + [(net, orders[0])]
+        seen: dict[Box, torch.Tensor] = {}
+        for one, order in ways:
+            for count in plan.counts:
+                regions = selectors.kept(order, count)
+                blocks = read_blocks(one, policy, pixels, layout, regions, seen=seen)
+                found.append(float(one.scores(answer(one, blocks, layout))[0]))
         return [*found, *self._rivals(pixels, layout, sample)]
 
     def _rivals(self, pixels: Pixels, layout: Layout, sample: Sample) -> list[float]:
@@ -204,27 +202,6 @@ class Work:
         blocks = rivals.random_blocks(pixels, layout, plan.rival_counts[-1], draw)
         scores = rivals.by_blocks(net, policy, blocks)
         return [*found, *(float(np.mean(scores[:k])) for k in plan.rival_counts)]
-
-
-def nested(order: Sequence[int], counts: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """The first regions of a ranking, bool (len(counts), regions)."""
-    sets = np.zeros((len(counts), len(order)), dtype=bool)
-    for row, count in enumerate(counts):
-        sets[row, list(order[:count])] = True
-    return sets
-
-
-@torch.inference_mode()
-def from_sets(
-    net: TRIQ, blocks: torch.Tensor, layout: Layout, kept: npt.NDArray[np.bool_]
-) -> list[float]:
-    """Scores of a head from the kept regions of each row, bool (M, n)."""
-    different, where = np.unique(kept, axis=0, return_inverse=True)
-    tokens = tokens_of(net, blocks, layout)
-    hidden = token_mask(layout, different)
-    outputs = [net.head(net.encode(tokens, part)) for part in torch.split(hidden, CHUNK)]
-    scores = net.scores(torch.cat(outputs))
-    return [float(scores[row]) for row in where.reshape(-1)]
 
 
 def score(part: Dataset, plan: Plan, cache: Path, *, progress: Progress | None = None) -> Scores:
