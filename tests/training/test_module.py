@@ -5,7 +5,7 @@ import torch
 from scipy.stats import pearsonr
 
 from halfsight.training.data import GroupedBatches
-from halfsight.training.module import correlation_loss, loss_of, mixed, rate_factor
+from halfsight.training.module import correlation_loss, loss_of, rate_factor
 from halfsight.training.recipe import Crop, Loss, Schedule
 
 
@@ -26,20 +26,6 @@ def test_loss_terms() -> None:
     assert float(squared) == pytest.approx(2.0, abs=1e-5)
     scalar = loss_of(torch.tensor([3.5]), target, score, Loss(cross_entropy=1, squared_error=1))
     assert float(scalar) == pytest.approx(0.25)
-
-
-def test_mixed_batches_are_pairs_by_one_share() -> None:
-    torch.manual_seed(3)
-    score = torch.arange(6.0)
-    target = torch.nn.functional.one_hot(torch.arange(6), 6).float()
-    features = score[:, None, None, None].expand(-1, 2, 3, 3).contiguous()
-    x, y, s = mixed(features, target, score, 0.4)
-    share = {float(v) for v in y.diagonal().round(decimals=5)} - {1.0}  # 1: mixed with itself
-    assert len(share) == 1
-    assert 0 < share.pop() < 1
-    assert torch.allclose(y.sum(1), torch.ones(6))
-    assert torch.allclose(s, (y * score).sum(1), atol=1e-5)
-    assert torch.allclose(x, s[:, None, None, None].expand_as(x), atol=1e-5)
 
 
 def test_the_authors_schedule() -> None:

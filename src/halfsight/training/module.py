@@ -67,17 +67,6 @@ def loss_of(output: Tensor, target: Tensor, score: Tensor, weights: Loss) -> Ten
     return total
 
 
-def mixed(features: Tensor, target: Tensor, score: Tensor, alpha: float) -> tuple[Tensor, ...]:
-    """A batch mixed with itself in another order: features, targets and scores by one share.
-
-    The share is drawn once a batch from Beta(alpha, alpha) with torch's generator (Verma et al.,
-    Manifold Mixup, ICML 2019).
-    """
-    share = float(torch.distributions.Beta(alpha, alpha).sample())
-    other = torch.randperm(len(features))
-    return tuple(share * x + (1 - share) * x[other] for x in (features, target, score))
-
-
 def backbone_parameters(net: QualityNet, recipe: Recipe) -> list[nn.Parameter]:
     """Parameters outside the head that the recipe trains: from pixels, all of them."""
     if not recipe.backbone_rate:
@@ -169,8 +158,6 @@ class QualityTraining(L.LightningModule):
     def training_step(self, batch: tuple[Tensor, ...], _: int) -> Tensor:
         """One step on (features, target, score, data set)."""
         features, target, score, _dataset = batch
-        if self.recipe.mixup:
-            features, target, score = mixed(features, target, score, self.recipe.mixup)
         output = run_from(self.net, self.recipe.stage, features)
         loss = loss_of(output, target, score.to(output.dtype), self.recipe.loss)
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(score))

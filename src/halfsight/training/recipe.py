@@ -91,9 +91,6 @@ class Recipe(Strict):
         backbone_rate: 0 leaves the backbone as it is.
         average: decay of the weights' moving average; 0 keeps none.
         clip: largest norm of the gradient; None does not limit it.
-        mixup: alpha of the Beta distribution by which pairs of a batch are mixed where they enter
-            the trained part, features and targets alike (Verma et al., Manifold Mixup, ICML 2019,
-            arXiv 1806.05236), so that label noise is not learnt by heart. 0 mixes nothing.
         recalibrate: whole training images that give the normalisation layers their statistics
             after training on crops; 0 keeps the running ones.
         patience: epochs without gain before stopping; None runs them all.
@@ -119,7 +116,6 @@ class Recipe(Strict):
     crop: Crop = Crop()
     flip: bool = True
     batch_norm: Literal["frozen", "batch"] = "frozen"
-    mixup: float = Field(default=0.0, ge=0)
     average: float = Field(default=0.0, ge=0, lt=1)
     recalibrate: int = Field(default=0, ge=0)
     clip: float | None = Field(default=1.0, gt=0)
