@@ -73,6 +73,8 @@ def test_a_run_from_photographs_to_a_usable_file(
     assert card.recipe["model_sha256"] == full.card.sha256
     assert set(card.recipe["stopping"]) == {"2", "4", "6", "8", "10", "12"}
     assert "also at 256x192" in card.data[0]
+    shares = card.recipe["validation"]["share_of_pixels_half_read"]
+    assert all(0.3 < share <= 1 for share in shares.values())
     loaded = files.load(model, budget=4)
     assert len(loaded.predict(picture(150, 200)).regions) == 4
     trained, start = loaded.net.state_dict(), full.net.state_dict()
@@ -91,3 +93,11 @@ def test_too_few_photographs(weights: Path, photos: Path, tmp_path: Path) -> Non
             limit=5,
             settings=QUICK,
         )
+
+
+def test_the_selector_that_reads_least_is_taken_among_equals() -> None:
+    tried = {"learned": (0.981, 0.7), "checkerboard": (0.982, 0.7), "centre": (0.979, 0.56)}
+    assert training.cheapest(tried) == "centre"
+    tried["centre"] = (0.970, 0.56)
+    tried["checkerboard"] = (0.982, 0.71)
+    assert training.cheapest(tried) == "learned"
