@@ -48,8 +48,9 @@ def test_mirrored_tokens_are_those_of_the_mirrored_map(scorer: Scorer, tmp_path:
 
 
 def test_a_run_from_photographs_to_a_usable_file(
-    weights: Path, photos: Path, tmp_path: Path
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(training, "SHARES", (0.5, 1.0))
     full = files.load_full(weights)
     before = {name: tensor.clone() for name, tensor in full.net.state_dict().items()}
     model = tmp_path / "triq.safetensors"
@@ -75,6 +76,7 @@ def test_a_run_from_photographs_to_a_usable_file(
     assert "also at 256x192" in card.data[0]
     shares = card.recipe["validation"]["share_of_pixels_half_read"]
     assert all(0.3 < share <= 1 for share in shares.values())
+    assert card.recipe["share_of_training"] in (0.5, 1.0)
     loaded = files.load(model, budget=4)
     assert len(loaded.predict(picture(150, 200)).regions) == 4
     trained, start = loaded.net.state_dict(), full.net.state_dict()
@@ -101,3 +103,13 @@ def test_the_selector_that_reads_least_is_taken_among_equals() -> None:
     tried["centre"] = (0.970, 0.56)
     tried["checkerboard"] = (0.982, 0.71)
     assert training.cheapest(tried) == "learned"
+
+
+def test_between_two_heads(scorer: Scorer) -> None:
+    start, end = scorer.transformer(), files.with_own_head(scorer.transformer())
+    with torch.no_grad():
+        end.positions.add_(1)
+    made = training.between(start, end, 0.25)
+    assert torch.allclose(made.positions, start.positions + 0.25, atol=1e-6)
+    assert made.backbone is start.backbone
+    assert torch.equal(training.between(start, end, 0).positions, start.positions)

@@ -30,6 +30,9 @@ from halfsight.models.card import ModelCard
 from halfsight.models.triq import TRIQ
 from halfsight.scorer import Scorer
 
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""How far to go from the model's own head to the trained one; chosen on photographs held out."""
+
 SLACK = 0.005
 """PLCC that a selector may be behind the best one if it reads fewer pixels."""
 
@@ -174,6 +177,19 @@ def share_read(
     return float(np.mean(shares))
 
 
+def between(start: TRIQ, end: TRIQ, share: float) -> TRIQ:
+    """A head whose weights lie between those of two heads on one backbone.
+
+    Source: Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022, arXiv 2109.01903.
+    """
+    made = files.with_own_head(start)
+    ours, trained = files.head_tensors(made), files.head_tensors(end)
+    with torch.no_grad():
+        for name, tensor in ours.items():
+            tensor.lerp_(trained[name], share)
+    return made.eval()
+
+
 def cheapest(tried: Mapping[str, tuple[float, float]]) -> str:
     """The selector that reads the fewest pixels among those that agree almost best.
 
@@ -266,27 +282,31 @@ def train(
     half = len(views.grid) // 2
     names = (*rank.TARGETS, "checkerboard", "centre", "random")
     orders = {name: rankings(name, nets.get(name), held, views) for name in names}
-    ways = list(itertools.product((head, teacher), names))
+    heads = {share: between(teacher, head, share) for share in SHARES}
+    ways = list(itertools.product(heads, names))
     tell("choice", 0, 1)
-    read = read_scores([net for net, _ in ways], held, views, [orders[n] for _, n in ways], half)
+    read = read_scores(
+        [heads[share] for share, _ in ways], held, views, [orders[n] for _, n in ways], half
+    )
     tell("choice", 1, 1)
-    plccs = [agreement(scores, wanted, held) for scores in read]
-    tried, untrained = (
-        dict(zip(names, part, strict=True)) for part in (plccs[: len(names)], plccs[len(names) :])
-    )
-    target = max(rank.TARGETS, key=lambda name: tried[name])
-    shares = {name: share_read(held, views, orders[name], half) for name in names}
+    tried = {way: agreement(scores, wanted, held) for way, scores in zip(ways, read, strict=True)}
+    share_of = {name: max(SHARES, key=lambda share: tried[share, name]) for name in names}
+    at_best = {name: tried[share_of[name], name] for name in names}
+    target = max(rank.TARGETS, key=lambda name: at_best[name])
+    pixels = {name: share_read(held, views, orders[name], half) for name in names}
     best = cheapest(
-        {name: (tried[name], shares[name]) for name in (target, "checkerboard", "centre")}
+        {name: (at_best[name], pixels[name]) for name in (target, "checkerboard", "centre")}
     )
+    head = heads[share_of[best]]
     whole = np.concatenate(
         [subset_scores(head, item, views, np.ones((1, 12), bool), view="full") for item in held]
     )
     validation = {
         "photographs": len(held),
-        "plcc_full_half_read": tried,
-        "share_of_pixels_half_read": shares,
-        "plcc_full_half_read_without_training": untrained,
+        "plcc_full_half_read": {
+            name: {f"{share:g}": tried[share, name] for share in SHARES} for name in names
+        },
+        "share_of_pixels_half_read": pixels,
         "plcc_full_all_read_whole": agreement(whole, wanted, held),
     }
     card = _card(full, sets, parts, chosen, command, enlarged, size)
@@ -296,6 +316,7 @@ def train(
                 **card.recipe,
                 "selector": "learned" if best == target else best,
                 "selector_target": target,
+                "share_of_training": share_of[best],
                 "stopping": Stopping.fit(
                     scores_by_count(head, held, views, orders[best]), wanted
                 ).to_dict(),
