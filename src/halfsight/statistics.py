@@ -65,7 +65,7 @@ def plcc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Raises:
         StatisticsError: if the arrays differ in length, are short, or hold nan or infinity.
     """
-    return float(_plcc_rows(*_pair(x, y)))
+    return float(plcc_rows(*_pair(x, y)))
 
 
 def srocc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -73,7 +73,7 @@ def srocc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Args, returns and errors are those of :func:`plcc`.
     """
-    return float(_plcc_rows(*map(stats.rankdata, _pair(x, y))))
+    return float(plcc_rows(*map(stats.rankdata, _pair(x, y))))
 
 
 def krocc(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
@@ -338,7 +338,7 @@ def _pair(*arrays: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
     return given[0], given[1]
 
 
-def _plcc_rows(x: Float64Array, y: Float64Array) -> Float64Array:
+def plcc_rows(x: Float64Array, y: Float64Array) -> Float64Array:
     """Pearson correlation along the last axis; nan where a row is constant."""
     constant = (np.ptp(x, axis=-1) == 0) | (np.ptp(y, axis=-1) == 0)
     x, y = (a - a.mean(axis=-1, keepdims=True) for a in (x, y))
@@ -350,7 +350,7 @@ def _plcc_rows(x: Float64Array, y: Float64Array) -> Float64Array:
 
 
 def _srocc_rows(x: IntArray, y: IntArray) -> Float64Array:
-    return _plcc_rows(_mean_ranks(x), _mean_ranks(y))
+    return plcc_rows(_mean_ranks(x), _mean_ranks(y))
 
 
 def _mean_ranks(codes: IntArray) -> Float64Array:
@@ -368,7 +368,7 @@ def _rmse_rows(x: Float64Array, y: Float64Array) -> Float64Array:
 
 _TINY = np.finfo(np.float64).tiny
 _BATCHED: Mapping[Callable[..., float], Callable[..., Float64Array]] = {
-    plcc: _plcc_rows,
+    plcc: plcc_rows,
     srocc: _srocc_rows,
     rmse: _rmse_rows,
 }

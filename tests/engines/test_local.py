@@ -13,10 +13,11 @@ import torch
 from halfsight import explain
 from halfsight.engines import local
 from halfsight.engines.plan import Item, Plan, plan
-from halfsight.engines.units import Job, one_thread, threads_restored
+from halfsight.engines.units import Job
 from halfsight.outputs import OutputError
 from halfsight.scorer import Scorer
 from halfsight.table import CoalitionTable
+from halfsight.threads import one_thread, threads_restored
 
 GRID = "2x2"
 

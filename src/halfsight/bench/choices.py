@@ -6,17 +6,17 @@ looked at again on another machine.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from halfsight.bench import clock
-from halfsight.engines.units import one_thread, threads_restored
 from halfsight.scorer import Scorer
+from halfsight.threads import one_thread, threads_restored
 
 BATCHES = (2, 8)
 
@@ -38,12 +38,13 @@ def measure(scorer: Scorer, inputs: Sequence[Tensor], *, workers: int) -> dict[s
     backbone = net.backbone
     several = [inputs[i % len(inputs)] for i in range(max(BATCHES))]
 
-    def by_thread(each: Callable[[Tensor], object]) -> float:
+    def by_thread(each: Callable[[Tensor], object]) -> None:
         with threads_restored(), ThreadPoolExecutor(workers, initializer=one_thread) as pool:
-            list(pool.map(each, several[:workers]))
-            started = time.perf_counter()
             list(pool.map(each, several))
-            return (time.perf_counter() - started) / len(several)
+
+    def in_batch(size: int) -> None:
+        with clock.threads(workers):
+            backbone(torch.cat(several[:size]))
 
     @torch.inference_mode()
     def full(x: Tensor) -> Tensor:
@@ -59,18 +60,14 @@ def measure(scorer: Scorer, inputs: Sequence[Tensor], *, workers: int) -> dict[s
     def score(features: Tensor) -> float:
         return float(net.scores(net.head(net.encode(net.tokens(features)[0])))[0])
 
-    found: dict[str, Any] = {"float32_s": by_thread(full), "bfloat16_s": by_thread(half)}
-    with clock.threads(workers):
-        batches: dict[str, float] = {}
-        for size in BATCHES:
-            batch = torch.cat(several[:size])
-            backbone(batch)
-            started = time.perf_counter()
-            backbone(batch)
-            batches[str(size)] = (time.perf_counter() - started) / size
-    found["batch_s"] = batches
-    found["bfloat16_error"] = max(abs(score(half(x)) - score(full(x))) for x in inputs)
-    return found
+    ways = {"float32": partial(by_thread, full), "bfloat16": partial(by_thread, half)}
+    batches = {str(size): partial(in_batch, size) for size in BATCHES}
+    costs = clock.interleaved({**ways, **batches}, repeats=1)
+    return {
+        **{f"{name}_s": costs[name].seconds / len(several) for name in ways},
+        "batch_s": {size: costs[size].seconds / int(size) for size in batches},
+        "bfloat16_error": max(abs(score(half(x)) - score(full(x))) for x in inputs),
+    }
 
 
 def text(found: dict[str, Any]) -> str:

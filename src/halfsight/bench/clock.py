@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from halfsight.threads import threads_restored
+
 Result = TypeVar("Result")
 
 MB = 1 << 20
@@ -64,13 +66,10 @@ def interleaved(calls: Mapping[str, Callable[[], object]], *, repeats: int) -> d
 @contextmanager
 def threads(count: int | None) -> Iterator[int]:
     """Torch's number of threads within the block; None leaves it."""
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
+    with threads_restored():
+        if count is not None:
+            torch.set_num_threads(count)
         yield torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
 
 
 def machine() -> dict[str, Any]:

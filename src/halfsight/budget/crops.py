@@ -14,7 +14,7 @@ less than one feature.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -41,6 +41,11 @@ Pixels = npt.NDArray[np.uint8]
 
 class BudgetError(ValueError):
     """A budget, or a model, that cannot be scored from a part of the photograph."""
+
+
+def area(boxes: Iterable[Box]) -> int:
+    """Pixels that boxes hold together; what two of them hold counts twice."""
+    return sum((bottom - top) * (right - left) for top, left, bottom, right in boxes)
 
 
 @dataclass(frozen=True)
@@ -116,15 +121,12 @@ class Layout:
         chosen = np.zeros((self.grid.rows, self.grid.cols + 2), dtype=np.int8)
         for region in regions:
             chosen[region // self.grid.cols, 1 + region % self.grid.cols] = 1
-        found: list[Box] = []
+        tops: dict[tuple[int, int, int], int] = {}  # by left, bottom, right
         for row, edges in enumerate(np.diff(chosen, axis=1)):
             starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
             for left, right in zip(starts.tolist(), ends.tolist(), strict=True):
-                above = [one for one in found if one[1:] == (left, row, right)]
-                top = above[0][0] if above else row
-                found = [one for one in found if one not in above]
-                found.append((top, left, row + 1, right))
-        return found
+                tops[left, row + 1, right] = tops.pop((left, row, right), row)
+        return [(top, left, bottom, right) for (left, bottom, right), top in tops.items()]
 
     def inside(self, rectangle: Box) -> list[int]:
         """Numbers of a rectangle's regions."""
@@ -156,8 +158,7 @@ class Layout:
         """
         found = {self.window(box): self.inside(box) for box in self.rectangles(regions)}
         height, width = self.size
-        pixels = sum((bottom - top) * (right - left) for top, left, bottom, right in found)
-        return found if pixels < height * width else {(0, 0, height, width): list(regions)}
+        return found if area(found) < height * width else {(0, 0, height, width): list(regions)}
 
     def within(self, region: int, window: Box) -> tuple[slice, slice]:
         """Rows and columns of a region's features in the feature map of a window."""
@@ -279,3 +280,17 @@ def answer(net: TRIQ, blocks: Blocks, layout: Layout) -> Tensor:
         (net.quality_token[0] + positions[:1], blocks.tokens + positions[1 + blocks.places])
     )
     return net.head(net.encode(net.dropout(sequence[None])))
+
+
+def score(
+    net: TRIQ,
+    policy: InputPolicy,
+    pixels: Pixels,
+    layout: Layout,
+    regions: Sequence[int],
+    *,
+    seen: dict[Box, Tensor] | None = None,
+) -> float:
+    """A head's score from some regions; arguments as :func:`block_features`."""
+    blocks = read_blocks(net, policy, pixels, layout, regions, seen=seen)
+    return float(net.scores(answer(net, blocks, layout))[0])

@@ -16,12 +16,13 @@ import torch
 
 from halfsight import statistics
 from halfsight.budget import files, rank
-from halfsight.budget.crops import Box, answer, read_blocks
+from halfsight.budget import selector as selectors
+from halfsight.budget.crops import Box, area, score
 from halfsight.budget.distil import Settings, subset_scores, teach, train_head
 from halfsight.budget.files import MODEL, BudgetHead
 from halfsight.budget.policy import STEP, Stopping
-from halfsight.budget.selector import Centre, Checkerboard, Random, Selector, kept, ranking
-from halfsight.budget.thumbnail import ThumbnailNet, as_input
+from halfsight.budget.selector import Learned, kept, ranking
+from halfsight.budget.thumbnail import ThumbnailNet
 from halfsight.budget.views import Item, ViewCache, items_of
 from halfsight.datasets import splits
 from halfsight.datasets.base import Dataset, DatasetError
@@ -114,20 +115,12 @@ def rankings(
     name: str, net: ThumbnailNet | None, items: Sequence[Item], cache: ViewCache
 ) -> list[tuple[int, ...]]:
     """Each photograph's regions in the order of a selector that needs the thumbnail at most."""
-    patterns: dict[str, Selector] = {
-        "centre": Centre(),
-        "checkerboard": Checkerboard(),
-        "random": Random(),
-    }
+    selector = selectors.load(name) if net is None else Learned(net)
     found = []
     for item in items:
         shown = np.asarray(cache.array(item, "thumbnail"), np.uint8)
         grid = cache.layout_of(item).grid
-        if net is not None:
-            values = net(as_input(shown[None]))[0].double().numpy()
-        else:
-            values = patterns[name].values(shown, grid)
-        found.append(ranking(values))
+        found.append(ranking(selector.values(shown, grid)))
     return found
 
 
@@ -159,8 +152,7 @@ def read_scores(
         seen: dict[Box, torch.Tensor] = {}
         for row, net in enumerate(nets):
             chosen = kept(rankings[row][column], count)
-            blocks = read_blocks(net, policy, pixels, layout, chosen, seen=seen)
-            found[row, column] = float(net.scores(answer(net, blocks, layout))[0])
+            found[row, column] = score(net, policy, pixels, layout, chosen, seen=seen)
     return found
 
 
@@ -172,8 +164,7 @@ def share_read(
     for item, order in zip(items, orders, strict=True):
         layout = cache.layout_of(item)
         windows = layout.windows(kept(order, count))
-        pixels = sum((bottom - top) * (right - left) for top, left, bottom, right in windows)
-        shares.append(pixels / (layout.size[0] * layout.size[1]))
+        shares.append(area(windows) / (layout.size[0] * layout.size[1]))
     return float(np.mean(shares))
 
 

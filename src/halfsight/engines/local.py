@@ -13,8 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from halfsight.engines.plan import Plan, Shard
-from halfsight.engines.units import Job, one_row, one_thread, threads_restored
+from halfsight.engines.units import Job, one_row
 from halfsight.scorer import Scorer
+from halfsight.threads import one_thread, threads_restored
 
 Progress = Callable[[int, int], None]
 """Called with (photographs done, photographs in all)."""

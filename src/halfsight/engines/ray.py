@@ -24,9 +24,10 @@ import ray.exceptions
 
 from halfsight.engines.local import Progress
 from halfsight.engines.plan import Plan, Shard
-from halfsight.engines.units import Job, one_row, one_thread
+from halfsight.engines.units import Job, one_row
 from halfsight.outputs import OutputError
 from halfsight.table import TableError
+from halfsight.threads import one_thread
 
 Batch = dict[str, npt.NDArray[np.int64]]
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
-
-import torch
 
 from halfsight.explanation import explain
 from halfsight.grid import GridError, RegionGrid
@@ -63,29 +59,6 @@ class Job:
             GridError: if the grid is not one.
         """
         return len(RegionGrid.parse(self.grid))
-
-
-def one_thread() -> None:
-    """Give the calling thread's network one core.
-
-    Engines run as many photographs at once as there are cores. That keeps the cores busier than
-    several cores on one photograph, and the sums are formed in one order, so that all engines give
-    the same bytes.
-    """
-    torch.set_num_threads(1)
-
-
-@contextmanager
-def threads_restored() -> Iterator[None]:
-    """Undo what :func:`one_thread` in other threads does to threads that start later.
-
-    torch keeps the number for each thread, but a new thread begins with the last one set anywhere.
-    """
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def one_row(scorer: Scorer, job: Job, name: str, path: str) -> dict[str, Any]:

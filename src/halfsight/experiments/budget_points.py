@@ -14,7 +14,7 @@ from halfsight.experiments import resampling
 from halfsight.experiments.budget_cost import Cost
 from halfsight.experiments.budget_scores import ORACLE, WITHOUT, Plan, Scores
 from halfsight.experiments.outcome import Measured, plain
-from halfsight.statistics import plcc
+from halfsight.statistics import plcc, plcc_rows
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def point(
         full, now, mos = found["full"][known], scores[known], found.mos[known]
 
         draws = np.random.default_rng(seed).integers(len(mos), size=(RESAMPLES, len(mos)))
-        drops = row_plcc(full[draws], mos[draws]) - row_plcc(now[draws], mos[draws])
+        drops = plcc_rows(full[draws], mos[draws]) - plcc_rows(now[draws], mos[draws])
         low, high = (float(edge) for edge in np.nanquantile(drops, [0.025, 0.975]))
         drop = Measured(plcc(full, mos) - plcc(now, mos), low, high)
     return Point(
@@ -107,14 +107,6 @@ def point(
         resampling.correlation(scores, found.mos, seed=seed),
         drop,
     )
-
-
-def row_plcc(x: Floats, y: Floats) -> Floats:
-    """PLCC of each row (R, N) with that of ``y``; nan where a row is constant."""
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    found: Floats = np.divide((x * y).sum(1), norms, out=np.full(len(x), np.nan), where=norms > 0)
-    return found
 
 
 def automatic(plan: Plan, found: Scores, tolerance: float) -> dict[str, float | None]:

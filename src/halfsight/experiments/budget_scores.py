@@ -18,7 +18,8 @@ import torch
 from halfsight import images, importance
 from halfsight.budget import rivals
 from halfsight.budget import selector as selectors
-from halfsight.budget.crops import Box, Layout, Pixels, answer, read_blocks
+from halfsight.budget.crops import Box, Layout, Pixels
+from halfsight.budget.crops import score as read_score
 from halfsight.budget.files import BudgetHead
 from halfsight.budget.selector import Selector
 from halfsight.budget.views import downscaled, framed
@@ -186,8 +187,7 @@ class Work:
         for one, order in ways:
             for count in plan.counts:
                 regions = selectors.kept(order, count)
-                blocks = read_blocks(one, policy, pixels, layout, regions, seen=seen)
-                found.append(float(one.scores(answer(one, blocks, layout))[0]))
+                found.append(read_score(one, policy, pixels, layout, regions, seen=seen))
         return [*found, *self._rivals(pixels, layout, sample)]
 
     def _rivals(self, pixels: Pixels, layout: Layout, sample: Sample) -> list[float]:

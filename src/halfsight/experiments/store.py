@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from halfsight.datasets.base import Sample
 from halfsight.engines.local import cores
-from halfsight.engines.units import one_thread, threads_restored
 from halfsight.grid import GridError
 from halfsight.images import ImageError
 from halfsight.measures.base import MeasureError
 from halfsight.outputs import write_atomic
+from halfsight.threads import one_thread, threads_restored
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]

@@ -32,6 +32,7 @@ from halfsight.masking.deep import deep, single
 from halfsight.masking.kernel import Kernel
 from halfsight.masking.plain import answers
 from halfsight.models.triq import TRIQ, EncoderLayer
+from halfsight.threads import one_thread, threads_restored
 
 ROWS = 4096
 """Pairs of a token and a mask worked on at once: 3 MB at the paper's width."""
@@ -116,19 +117,15 @@ def _shared(kernel: Kernel, threads: int) -> Tensor:
     Threads that take whole parts need not wait for each other after every operation, as the
     threads inside torch's operations do.
     """
-    before = torch.get_num_threads()
     own = threading.local()
 
     def prepare() -> None:
-        torch.set_num_threads(1)
+        one_thread()
         own.scratch = {}
 
     @torch.inference_mode()
     def quality(part: int) -> Tensor:
         return kernel.quality(part, own.scratch)
 
-    try:
-        with ThreadPoolExecutor(threads, initializer=prepare) as pool:
-            return torch.cat(list(pool.map(quality, range(kernel.parts))))
-    finally:
-        torch.set_num_threads(before)  # threads that start later begin with the last number set
+    with threads_restored(), ThreadPoolExecutor(threads, initializer=prepare) as pool:
+        return torch.cat(list(pool.map(quality, range(kernel.parts))))

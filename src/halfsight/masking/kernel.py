@@ -15,6 +15,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -54,7 +55,7 @@ class Kernel:
         self.sums = partials(first.attention, tokens, sizes)
         self.folded = fold(first, last)
         self.residual = tokens.T - tokens.mean(-1) + self.folded.output_bias
-        self.ends = [0, *torch.tensor(sizes).cumsum(0).tolist()]
+        self.ends = [0, *accumulate(sizes)]
         regions = len(sizes) - 1
         # a region of the lower ones is kept in half of a part's masks
         fitting = max(2, 2 * rows // max(sizes)).bit_length() - 1
