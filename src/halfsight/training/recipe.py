@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class RecipeError(ValueError):
@@ -28,6 +28,8 @@ class Source(Strict):
         repeat: times each image is seen in an epoch.
         limit: train on this many of the images alone, drawn at random by the recipe's seed; None
             takes them all.
+        denoise: shrink the labels towards cross-fitted predictions, most in the subsets whose
+            labels are hardest to predict (:mod:`halfsight.training.denoise`).
         options: of the data set's loader, such as ``labels``.
     """
 
@@ -35,6 +37,7 @@ class Source(Strict):
     splits: tuple[str, ...] = ("train",)
     repeat: int = Field(default=1, ge=1)
     limit: int | None = Field(default=None, ge=1)
+    denoise: bool = False
     options: dict[str, Any] = {}
 
 
@@ -121,6 +124,12 @@ class Recipe(Strict):
     clip: float | None = Field(default=1.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _denoise_reads_the_cache(self) -> Recipe:
+        if self.stage is None and any(source.denoise for source in self.sources):
+            raise ValueError("denoise reads cached features; set stage to -1 or a number of stages")
+        return self
 
 
 def shipped() -> dict[str, Path]:

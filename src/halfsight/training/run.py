@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -31,6 +32,7 @@ from halfsight.models.card import ModelCard, Scale
 from halfsight.outputs import write_atomic
 from halfsight.training.cache import FeatureCache, Progress
 from halfsight.training.data import Example, Examples, GroupedBatches, examples
+from halfsight.training.denoise import denoise, pooled
 from halfsight.training.module import QualityTraining, backbone_parameters
 from halfsight.training.recalibrate import recalibrate
 from halfsight.training.recipe import Crop, Recipe, RecipeError
@@ -164,10 +166,11 @@ def train(
         samples = (*part.train.samples, *part.validation.samples)
         one.fill(part.train, samples, progress=on_cache)
 
+    train_sets, kept = _labels(recipe, net, parts, caches, store_folder, on_cache)
     loaders = []
     samplers = []
     for role in ("train", "validation"):
-        sets = tuple(getattr(part, role) for part in parts)
+        sets = train_sets if role == "train" else tuple(part.validation for part in parts)
         items: tuple[Example, ...] = ()
         for index, (dataset, source) in enumerate(zip(sets, recipe.sources, strict=True)):
             repeat = source.repeat if role == "train" else 1
@@ -231,9 +234,36 @@ def train(
     best_epoch = int(best["epoch"])
     if recipe.recalibrate:
         recalibrate(module.best_net, recipe, [part.train for part in parts], caches)
-    found = {key: round(float(value), 4) for key, value in best.get("figures", {}).items()}
+    found: dict[str, Any] = {
+        key: round(float(value), 4) for key, value in best.get("figures", {}).items()
+    }
     write_atomic(out / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
+    if kept:
+        found["labels_keep"] = kept
     return _save(module.best_net, recipe, parts, out, start, command, best_epoch, found)
+
+
+def _labels(
+    recipe: Recipe,
+    net: QualityNet,
+    parts: tuple[Parts, ...],
+    caches: tuple[FeatureCache, ...],
+    hashes: Path,
+    progress: Progress | None,
+) -> tuple[tuple[Dataset, ...], dict[str, float]]:
+    """Training parts with the labels to train on, and how much noisy ones keep of themselves."""
+    sets = tuple(part.train for part in parts)
+    chosen = [source.denoise for source in recipe.sources]
+    if not any(chosen):
+        return sets, {}
+    features = [pooled(net, s, c, progress) for s, c in zip(sets, caches, strict=True)]
+    groups = [
+        splits.near_duplicates(
+            [sample.path for sample in one], cache=hashes / f"{one.name}-hashes.parquet"
+        )
+        for one in sets
+    ]
+    return denoise(sets, features, groups, chosen)
 
 
 def _save(
@@ -244,7 +274,7 @@ def _save(
     start: Start,
     command: str,
     best_epoch: int,
-    validation: dict[str, float],
+    validation: dict[str, Any],
 ) -> ModelCard:
     entry = registry.entry(recipe.model)
     free = {id(p) for p in (*net.head_parameters(), *backbone_parameters(net, recipe))}
