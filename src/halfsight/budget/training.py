@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from halfsight.models.base import mean_level
 from halfsight.models.card import ModelCard
 from halfsight.models.triq import TRIQ
 from halfsight.scorer import Scorer
+from halfsight.versions import versions
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far to go from the model's own head to the trained one; chosen on photographs held out."""
@@ -354,10 +353,7 @@ def _card(
         seed=settings.seed,
         command=command,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        versions={
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("halfsight", "torch", "timm", "numpy")},
-        },
+        versions=versions(),
         reading=(
             "A second head on the model's own backbone, trained on features of blocks under random "
             "masks to give the full model's score; the full model itself is untouched."

@@ -18,7 +18,7 @@ from typing import Any
 from halfsight.experiments import figures, page
 from halfsight.experiments.outcome import Outcome
 from halfsight.outputs import MANIFEST, OutputError, is_ours, write_atomic
-from halfsight.report.folder import versions
+from halfsight.versions import versions
 
 KIND = "experiment"
 

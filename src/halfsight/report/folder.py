@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import platform
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +14,13 @@ from halfsight.outputs import write_atomic
 from halfsight.report import page
 from halfsight.report.embed import jpeg
 from halfsight.report.figure import draw, shown
+from halfsight.versions import versions
 
 if TYPE_CHECKING:
     from halfsight.explanation import Explanation
 
 THUMB = 160
 """Longest side in pixels of the small picture."""
-PACKAGES = ("halfsight", "torch", "timm", "numpy", "pillow")
 
 
 def write(explanation: Explanation, folder: Path) -> None:
@@ -55,10 +53,3 @@ def manifest(explanation: Explanation, folder: Path) -> dict[str, Any]:
             path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()
         },
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages a score depends on."""
-    found = {"python": platform.python_version()}
-    found.update({name: metadata.version(name) for name in PACKAGES})
-    return found

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from halfsight.outputs import OutputError, write_atomic
 from halfsight.report import index
-from halfsight.report.folder import versions
 from halfsight.report.rows import Row, write_tables
+from halfsight.versions import versions
 
 if TYPE_CHECKING:
     from halfsight.explanation import Explanation

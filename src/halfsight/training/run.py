@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,7 @@ from halfsight.training.module import QualityTraining, backbone_parameters
 from halfsight.training.recalibrate import recalibrate
 from halfsight.training.recipe import Crop, Recipe, RecipeError
 from halfsight.training.start import Start, begin
+from halfsight.versions import versions
 from halfsight.weights import store
 
 
@@ -309,7 +308,7 @@ def _save(
         seed=recipe.seed,
         command=command,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        versions=versions(),
+        versions=versions("lightning", "scikit-learn"),
         reading=entry.reading,
         limits=recipe.limits,
     )
@@ -324,12 +323,3 @@ def _held(net: QualityNet, names: set[str]) -> str:
     if all(id(parameter) in head for name, parameter in net.named_parameters() if name in names):
         return "head alone"
     return "head and late stages"
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    wanted = ("halfsight", "torch", "timm", "numpy", "lightning", "pillow")
-    found: dict[str, str] = {"python": platform.python_version()}
-    for name in wanted:
-        found[name] = metadata.version(name)
-    return found
