@@ -11,7 +11,7 @@ from halfsight.datasets.base import Dataset, Sample, Scale
 from halfsight.models import registry
 from halfsight.training import denoise
 from halfsight.training.cache import FeatureCache
-from halfsight.training.recipe import Recipe
+from halfsight.training.recipe import Recipe, RecipeError
 
 N = 400
 
@@ -53,6 +53,11 @@ def test_a_label_does_not_help_to_predict_itself_or_its_twin(
     after = denoise.cross_fitted(features, labels, groups)
     np.testing.assert_allclose(after[:2], before[:2], atol=1e-6)
     assert np.abs(after[2:] - before[2:]).max() > 1e-3
+
+
+def test_images_that_all_look_alike_are_one_clear_line() -> None:
+    with pytest.raises(RecipeError, match="all look alike"):
+        denoise.cross_fitted(np.eye(4), np.arange(4.0), np.zeros(4, np.int64))
 
 
 def test_a_small_subset_stays_as_it_is() -> None:

@@ -77,6 +77,19 @@ def test_a_frozen_backbone_stores_the_head_alone(root: Path, tmp_path: Path) -> 
     assert not any(name.startswith("backbone.") for name in state)
 
 
+def test_noisy_labels_can_be_shrunk_and_the_card_says_by_how_much(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from halfsight.training import denoise
+
+    monkeypatch.setattr(denoise, "SMALLEST", 3)
+    sources = [{"name": "clive", "denoise": True}]
+    trained(root, tmp_path / "run", epochs=1, stage=-1, backbone_rate=0.0, sources=sources)
+    card = scorers.load(tmp_path / "run" / "triq.safetensors").card
+    assert card.recipe["labels_keep"] == {"clive": 1.0}
+    assert "val_plcc_clive" in card.recipe["validation"]
+
+
 def test_train_and_evaluate_commands(root: Path, tmp_path: Path) -> None:
     import json
 

@@ -53,24 +53,11 @@ def parts_of(
     """
     train, held = [], []
     for dataset in sets:
-        samples = dataset.samples
-        if limit is not None and limit < len(samples):
-            draw = np.random.default_rng(settings.seed)
-            samples = tuple(samples[i] for i in sorted(draw.permutation(len(samples))[:limit]))
-        groups = splits.near_duplicates(
-            [sample.path for sample in samples], cache=hashes / f"{dataset.name}-hashes.parquet"
-        )
-        divided = dataset.replace(
-            splits.grouped_split(
-                samples,
-                fractions={"train": 1 - settings.held_out, "val": settings.held_out},
-                seed=settings.seed,
-                groups=groups,
-            )
-        )
+        chosen = splits.drawn(dataset, limit, seed=settings.seed)
+        divided = splits.held_out(chosen, settings.held_out, seed=settings.seed, hashes=hashes)
         if set(divided.splits) != {"train", "val"}:
             raise DatasetError(
-                f"got {len(samples)} photographs of {dataset.name}, expected enough to keep "
+                f"got {len(chosen)} photographs of {dataset.name}, expected enough to keep "
                 f"{settings.held_out:.0%} of them from training"
             )
         train.append(divided.split("train"))

@@ -227,6 +227,56 @@ def grouped_split(
     )
 
 
+def drawn(dataset: Dataset, limit: int | None, *, seed: int) -> Dataset:
+    """As many samples as the limit says, drawn at random, in their order; None takes all.
+
+    A larger limit adds to what a smaller one draws, so that cached features stay of use.
+    """
+    if limit is None or limit >= len(dataset):
+        return dataset
+    chosen = np.random.default_rng(seed).permutation(len(dataset))[:limit]
+    return dataset.replace(tuple(dataset[int(i)] for i in sorted(chosen)))
+
+
+def twin_groups(dataset: Dataset, hashes: Path) -> IntArray:
+    """:func:`near_duplicates` of a data set's images.
+
+    Args:
+        dataset: n samples.
+        hashes: folder that keeps the perceptual hashes, a file a data set.
+
+    Returns:
+        int64 array of shape (n,).
+
+    Raises:
+        ImageError: if a file cannot be read.
+    """
+    paths = [sample.path for sample in dataset]
+    return near_duplicates(paths, cache=hashes / f"{dataset.name}-hashes.parquet")
+
+
+def held_out(dataset: Dataset, share: float, *, seed: int, hashes: Path) -> Dataset:
+    """The data set split into ``train`` and ``val``, near-identical twins on one side.
+
+    Args:
+        dataset: its own splits are replaced.
+        share: of the samples, for ``val``.
+        seed: of the draw.
+        hashes: as in :func:`twin_groups`.
+
+    Raises:
+        ImageError: if a file cannot be read.
+    """
+    return dataset.replace(
+        grouped_split(
+            dataset.samples,
+            fractions={"train": 1 - share, "val": share},
+            seed=seed,
+            groups=twin_groups(dataset, hashes),
+        )
+    )
+
+
 def drop_twins(
     test: Dataset,
     train: Dataset,

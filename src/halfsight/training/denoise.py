@@ -23,12 +23,12 @@ import numpy.typing as npt
 import torch
 
 from halfsight import outputs
-from halfsight.datasets.base import Dataset
+from halfsight.datasets.base import Dataset, FloatArray
+from halfsight.datasets.splits import IntArray
 from halfsight.models.backbone import Backbone
 from halfsight.models.base import QualityNet
 from halfsight.training.cache import FeatureCache, Progress
-
-FloatArray = npt.NDArray[np.float64]
+from halfsight.training.recipe import RecipeError
 
 FOLDS = 5
 RIDGE = 0.5
@@ -72,9 +72,7 @@ def shrunk(
     return lines + share * (labels - lines), kept
 
 
-def cross_fitted(
-    features: FloatArray, labels: FloatArray, groups: npt.NDArray[np.int64]
-) -> FloatArray:
+def cross_fitted(features: FloatArray, labels: FloatArray, groups: IntArray) -> FloatArray:
     """Predict each label from the images outside its fold.
 
     Args:
@@ -84,14 +82,23 @@ def cross_fitted(
 
     Returns:
         (n,).
+
+    Raises:
+        RecipeError: if all images are of one group.
     """
     from sklearn.kernel_ridge import KernelRidge
     from sklearn.model_selection import GroupKFold
 
+    folds = min(FOLDS, len(np.unique(groups)))
+    if folds < 2:
+        raise RecipeError(
+            "got training images that all look alike, expected at least two kinds to predict "
+            "labels from each other; leave denoise out"
+        )
     standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-6)
     standard = standard.astype(np.float32)
     predicted = np.empty(len(labels))
-    for known, unknown in GroupKFold(FOLDS).split(standard, groups=groups):
+    for known, unknown in GroupKFold(folds).split(standard, groups=groups):
         level = labels[known].mean()
         model = KernelRidge(alpha=RIDGE, kernel="rbf", gamma=WIDTH / standard.shape[1])
         model.fit(standard[known], labels[known] - level)
@@ -145,7 +152,7 @@ def pooled(
 def denoise(
     sets: Sequence[Dataset],
     features: Sequence[FloatArray],
-    groups: Sequence[npt.NDArray[np.int64]],
+    groups: Sequence[IntArray],
     chosen: Sequence[bool],
 ) -> tuple[tuple[Dataset, ...], dict[str, float]]:
     """The training sets with the labels of the chosen ones shrunk.

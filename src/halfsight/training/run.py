@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import (
     Callback,
@@ -66,38 +65,16 @@ def parts_of(recipe: Recipe, roots: Mapping[str, Path], *, hashes: Path) -> tupl
                 f"add --root {source.name}=DIR"
             )
         whole = datasets.load(source.name, roots[source.name], **source.options)
-        chosen = _drawn(whole.split(*source.splits), source.limit, recipe.seed)
+        chosen = splits.drawn(whole.split(*source.splits), source.limit, seed=recipe.seed)
         if recipe.validation.split is not None:
             train, validation = chosen, whole.split(recipe.validation.split)
         else:
-            groups = splits.near_duplicates(
-                [sample.path for sample in chosen], cache=hashes / f"{source.name}-hashes.parquet"
-            )
-            divided = chosen.replace(
-                splits.grouped_split(
-                    chosen.samples,
-                    fractions={
-                        "train": 1 - recipe.validation.fraction,
-                        "val": recipe.validation.fraction,
-                    },
-                    seed=recipe.seed,
-                    groups=groups,
-                )
+            divided = splits.held_out(
+                chosen, recipe.validation.fraction, seed=recipe.seed, hashes=hashes
             )
             train, validation = divided.split("train"), divided.split("val")
         made.append(Parts(train, validation))
     return tuple(made)
-
-
-def _drawn(dataset: Dataset, limit: int | None, seed: int) -> Dataset:
-    """As many samples as the limit says, drawn at random, in their order.
-
-    A larger limit adds to what a smaller one draws, so that cached features stay of use.
-    """
-    if limit is None or limit >= len(dataset):
-        return dataset
-    drawn = np.random.default_rng(seed).permutation(len(dataset))[:limit]
-    return dataset.replace(tuple(dataset[int(i)] for i in sorted(drawn)))
 
 
 class _Epochs(Callback):
@@ -230,16 +207,14 @@ def train(
     )
     best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
-    best_epoch = int(best["epoch"])
     if recipe.recalibrate:
         recalibrate(module.best_net, recipe, [part.train for part in parts], caches)
-    found: dict[str, Any] = {
-        key: round(float(value), 4) for key, value in best.get("figures", {}).items()
-    }
+    found = {key: round(float(value), 4) for key, value in best.get("figures", {}).items()}
     write_atomic(out / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
+    made: dict[str, Any] = {"chosen_epoch": int(best["epoch"]), "validation": found}
     if kept:
-        found["labels_keep"] = kept
-    return _save(module.best_net, recipe, parts, out, start, command, best_epoch, found)
+        made["labels_keep"] = kept
+    return _save(module.best_net, recipe, parts, out, start, command, made)
 
 
 def _labels(
@@ -256,12 +231,7 @@ def _labels(
     if not any(chosen):
         return sets, {}
     features = [pooled(net, s, c, progress) for s, c in zip(sets, caches, strict=True)]
-    groups = [
-        splits.near_duplicates(
-            [sample.path for sample in one], cache=hashes / f"{one.name}-hashes.parquet"
-        )
-        for one in sets
-    ]
+    groups = [splits.twin_groups(one, hashes) for one in sets]
     return denoise(sets, features, groups, chosen)
 
 
@@ -272,8 +242,7 @@ def _save(
     out: Path,
     start: Start,
     command: str,
-    best_epoch: int,
-    validation: dict[str, Any],
+    made: Mapping[str, Any],
 ) -> ModelCard:
     entry = registry.entry(recipe.model)
     free = {id(p) for p in (*net.head_parameters(), *backbone_parameters(net, recipe))}
@@ -302,8 +271,7 @@ def _save(
         recipe={
             **recipe.model_dump(mode="json"),
             "start_from": start.said,
-            "chosen_epoch": best_epoch,
-            "validation": validation,
+            **made,
         },
         seed=recipe.seed,
         command=command,
