@@ -17,9 +17,17 @@ from halfsight.scorer import Scorer
 QUICK = Settings(epochs=2, batch=4, masks=2, selector_epochs=2, coalitions=24, held_out=0.3)
 
 
-def test_random_sets_keep_at_least_two() -> None:
-    sets = distil.random_kept(400, 12, np.random.default_rng(0))
+def test_sets_keep_at_least_two_and_one_in_two_is_central() -> None:
+    sets = distil.drawn_kept(400, RegionGrid(), np.random.default_rng(0))
     assert set(sets.sum(1)) == set(range(2, 13))
+    central = sets[1::2]
+    assert {tuple(np.flatnonzero(one)) for one in central if one.sum() == 6} == {
+        (1, 2, 5, 6, 9, 10)
+    }
+    assert {tuple(np.flatnonzero(one)) for one in central if one.sum() == 3} == {
+        (5, 6, extra) if extra > 6 else (extra, 5, 6) for extra in (1, 2, 9, 10)
+    }
+    assert len({tuple(np.flatnonzero(one)) for one in sets[::2] if one.sum() == 6}) > 5
     masked = rank.random_masks(400, 12, np.random.default_rng(0))
     assert set(masked.sum(1)) == set(range(4, 9))
 
