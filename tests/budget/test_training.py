@@ -106,10 +106,16 @@ def test_too_few_photographs(weights: Path, photos: Path, tmp_path: Path) -> Non
 
 
 def test_the_selector_that_reads_least_is_taken_among_equals() -> None:
-    tried = {"learned": (0.981, 0.7), "checkerboard": (0.982, 0.7), "centre": (0.979, 0.56)}
+    tried = {"learned": (0.981, 0.6), "checkerboard": (0.982, 0.62), "centre": (0.979, 0.56)}
     assert training.cheapest(tried) == "centre"
     tried["centre"] = (0.970, 0.56)
-    tried["checkerboard"] = (0.982, 0.71)
+    assert training.cheapest(tried) == "learned"
+    tried["learned"] = (0.981, 0.7)  # too many pixels, though nearly the best
+    assert training.cheapest(tried) == "checkerboard"
+
+
+def test_where_every_selector_reads_much_the_least_is_taken_all_the_same() -> None:
+    tried = {"learned": (0.981, 0.8), "checkerboard": (0.982, 0.82), "centre": (0.970, 0.76)}
     assert training.cheapest(tried) == "learned"
 
 

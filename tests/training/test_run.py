@@ -243,3 +243,14 @@ def test_recalibration_changes_statistics_alone(root: Path, tmp_path: Path) -> N
     )
     assert any(name.endswith("running_mean") for name in differing)
     assert all(torch.isfinite(value).all() for value in again.values())
+
+
+def test_frozen_statistics_are_recalibrated_before_training(root: Path, tmp_path: Path) -> None:
+    options = {"batch_norm": "frozen", "epochs": 1, "batch": 2}
+    plain = trained(root, tmp_path / "plain", **options)
+    again = trained(root, tmp_path / "again", **options, recalibrate=6)
+    means = {name for name in again if name.endswith("running_mean")}
+    assert means
+    assert not means & set(plain)  # pretrained ones stay with the backbone
+    differing = {name for name in plain if not torch.equal(plain[name], again[name])}
+    assert "head_output.weight" in differing  # the weights were trained on the new statistics

@@ -60,6 +60,35 @@ def test_a_rate_of_nearly_nothing_stays_where_it_was(
         torch.testing.assert_close(after[name], tensor, atol=1e-6, rtol=0, msg=name)
 
 
+def test_a_run_goes_on_from_the_mean_of_several(root: Path, first: Path, tmp_path: Path) -> None:
+    other = trained(root, tmp_path / "other", seed=7)
+    recipe = Recipe.model_validate(CLIVE | {"start_from": [str(first), str(other)]})
+    net = registry.entry("triq").build(**recipe.config)
+    start = begin(net, recipe, offline=True)
+    one, two = (store.load(path)[0].state_dict() for path in (first, other))
+    assert any(not torch.equal(one[name], two[name]) for name in one)
+    for name, tensor in net.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(
+                tensor, (one[name] + two[name]) / 2, atol=1e-6, rtol=1e-5, msg=name
+            )
+        else:
+            assert torch.equal(tensor, one[name])
+    digests = [store.read_card(path).sha256 for path in (first, other)]
+    assert start.said == " + ".join(f"triq.safetensors, SHA-256 {one}" for one in digests)
+    assert start.held >= set(net.state_dict()) & {"head_output.weight", "positions"}
+
+
+def test_the_mean_of_runs_on_different_backbones_is_refused(
+    root: Path, first: Path, tmp_path: Path
+) -> None:
+    scratch = trained(root, tmp_path / "scratch", start_from="scratch", stage=5)
+    recipe = Recipe.model_validate(CLIVE | {"start_from": [str(first), str(scratch)]})
+    net = registry.entry("triq").build(**recipe.config)
+    with pytest.raises(RecipeError, match="different backbones"):
+        begin(net, recipe, offline=True)
+
+
 def test_from_scratch_the_file_holds_everything(root: Path, tmp_path: Path) -> None:
     made = trained(root, tmp_path / "run", start_from="scratch", stage=5)
     net, card = store.load(made)
@@ -78,7 +107,7 @@ def test_wrong_starts_are_named(tmp_path: Path, weights: Path) -> None:
         other = registry.entry("koncept512").build(backbone="tf_efficientnet_lite0")
     for start, said in [
         ("earlier", r"add --start-from with its weight file, such as RUN/triq\.safetensors"),
-        ("imagenett", "expected imagenet, scratch or a .safetensors file"),
+        ("imagenett", "expected imagenet, scratch or .safetensors files"),
     ]:
         with pytest.raises(RecipeError, match=said):
             begin(net, recipe.model_copy(update={"start_from": start}), offline=True)

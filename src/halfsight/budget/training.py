@@ -33,6 +33,10 @@ from halfsight.versions import versions
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How far to go from the model's own head to the trained one; chosen on photographs held out."""
 
+AFFORDABLE = 0.625
+"""Share of the pixels for half of the regions above which a selector costs too much: beyond it, the
+backbone alone leaves less than 1.6x."""
+
 SLACK = 0.005
 """PLCC that a selector may be behind the best one if it reads fewer pixels."""
 
@@ -168,14 +172,17 @@ def between(start: TRIQ, end: TRIQ, share: float) -> TRIQ:
 
 
 def cheapest(tried: Mapping[str, tuple[float, float]]) -> str:
-    """The selector that reads the fewest pixels among those that agree almost best.
+    """The selector that reads the fewest pixels among the affordable ones that agree almost best.
+
+    Where none is affordable, all are looked at.
 
     Args:
         tried: PLCC with the full score and share of the pixels read, by name.
     """
-    best = max(plcc for plcc, _ in tried.values())
-    good = [name for name, (plcc, _) in tried.items() if plcc >= best - SLACK]
-    return min(good, key=lambda name: tried[name][1])
+    choice = {name: one for name, one in tried.items() if one[1] <= AFFORDABLE} or tried
+    best = max(plcc for plcc, _ in choice.values())
+    good = [name for name, (plcc, _) in choice.items() if plcc >= best - SLACK]
+    return min(good, key=lambda name: choice[name][1])
 
 
 def agreement(scores: np.ndarray, full: np.ndarray, items: Sequence[Item]) -> float:

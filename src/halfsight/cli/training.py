@@ -43,10 +43,12 @@ def options_of(values: list[str]) -> dict[str, Any]:
     return found
 
 
-def _command(model: str, names: list[str], recipe: str, start_from: Path | None) -> str:
+def _command(model: str, names: list[str], recipe: str, start_from: list[Path]) -> str:
     """The command for the card; folders are the reader's own, so they are left out."""
     roots = " ".join(f"--root {name}=DIR" for name in names)
-    earlier = "" if start_from is None else f" --start-from EARLIER/{start_from.name}"
+    earlier = "".join(
+        f" --start-from EARLIER{number}/{path.name}" for number, path in enumerate(start_from, 1)
+    )
     said = Path(recipe).name
     return f"halfsight train {model} {','.join(names)} {roots} --recipe {said}{earlier} -o RUN"
 
@@ -68,8 +70,11 @@ def register(app: typer.Typer) -> None:
             typer.Option(help="Name of a shipped recipe, or a YAML file; small by default."),
         ] = None,
         start_from: Annotated[
-            Path | None,
-            typer.Option(help="Weight file of an earlier run to go on from, as second stages do."),
+            list[Path] | None,
+            typer.Option(
+                help="Weight file of an earlier run to go on from, as second stages do; repeat for "
+                "the mean of several."
+            ),
         ] = None,
         cache: Annotated[
             Path | None, typer.Option(help="Folder for cached features; shared between runs.")
@@ -94,8 +99,10 @@ def register(app: typer.Typer) -> None:
                 console.usage(f"got a recipe for {chosen.model}, expected one for {model}")
             if {source.name for source in chosen.sources} != set(names):
                 chosen = recipes.with_sources(chosen, names)
-            if start_from is not None:
-                chosen = chosen.model_copy(update={"start_from": str(start_from)})
+            if start_from:
+                chosen = chosen.model_copy(
+                    update={"start_from": tuple(str(path) for path in start_from)}
+                )
             from halfsight.training import run
 
             with console.progress("caching features", None) as bar:
@@ -105,7 +112,7 @@ def register(app: typer.Typer) -> None:
                     out=output,
                     cache=cache,
                     offline=offline,
-                    command=_command(model, names, name, start_from),
+                    command=_command(model, names, name, start_from or []),
                     on_cache=lambda done, total: bar.update(
                         bar.task_ids[0], completed=done, total=total
                     ),

@@ -115,7 +115,7 @@ def pooled(
     Of the cached ones alone for networks that read a pyramid of maps.
 
     Args:
-        net: with the weights it starts from; left in evaluation mode.
+        net: with pretrained weights; left in evaluation mode.
         dataset: its images, n of them, are in the cache.
         cache: their features; the pooled ones are kept beside them.
         progress: called with (done, total).

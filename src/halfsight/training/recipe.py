@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -87,15 +87,16 @@ class Recipe(Strict):
         stage: backbone stages that are frozen and whose output is cached; -1 freezes the backbone
             whole, None caches nothing and starts from pixels.
         start_from: ``imagenet`` takes the backbone's pretrained weights, ``scratch`` none; the
-            path of a weight file goes on from an earlier run. ``earlier`` in a recipe asks for
-            such a path.
+            path of a weight file goes on from an earlier run, a list of paths from the mean of
+            their weights. ``earlier`` in a recipe asks for such paths.
         level_std: standard deviation of a target, in levels, where the data set states none.
         optimiser: ``sgd`` has momentum 0.9.
         backbone_rate: 0 leaves the backbone as it is.
         average: decay of the weights' moving average; 0 keeps none.
         clip: largest norm of the gradient; None does not limit it.
-        recalibrate: whole training images that give the normalisation layers their statistics
-            after training on crops; 0 keeps the running ones.
+        recalibrate: whole training images that give the normalisation layers their statistics:
+            after training, or before it where ``batch_norm`` is ``frozen``; 0 keeps those there
+            are.
         patience: epochs without gain before stopping; None runs them all.
     """
 
@@ -106,7 +107,7 @@ class Recipe(Strict):
     sources: tuple[Source, ...]
     validation: Validation = Validation()
     stage: int | None = -1
-    start_from: str = "imagenet"
+    start_from: str | Annotated[tuple[str, ...], Field(min_length=1)] = "imagenet"
     level_std: float = Field(default=0.7, gt=0)
     epochs: int = Field(ge=1)
     batch: int = Field(ge=1)
@@ -124,6 +125,11 @@ class Recipe(Strict):
     clip: float | None = Field(default=1.0, gt=0)
     patience: int | None = Field(default=None, ge=1)
     seed: int = 0
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """What the run starts from, as a tuple."""
+        return (self.start_from,) if isinstance(self.start_from, str) else self.start_from
 
     @model_validator(mode="after")
     def _denoise_reads_the_cache(self) -> Recipe:

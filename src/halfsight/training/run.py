@@ -142,7 +142,7 @@ def train(
         samples = (*part.train.samples, *part.validation.samples)
         one.fill(part.train, samples, progress=on_cache)
 
-    train_sets, kept = _labels(recipe, net, parts, caches, store_folder, on_cache)
+    train_sets, kept = _labels(recipe, parts, caches, store_folder, offline, on_cache)
     loaders = []
     samplers = []
     for role in ("train", "validation"):
@@ -167,6 +167,9 @@ def train(
         own = torch.Generator().manual_seed(recipe.seed)
         loaders.append(DataLoader(data, batch_sampler=sampler, num_workers=0, generator=own))
 
+    frozen_norm = recipe.batch_norm == "frozen"
+    if recipe.recalibrate and frozen_norm:
+        recalibrate(net, recipe, [part.train for part in parts], caches)
     module = QualityTraining(net, recipe, names)
     folder = out / "checkpoints"
     keep = ModelCheckpoint(folder, filename="best", monitor="val_plcc", mode="max")
@@ -207,7 +210,7 @@ def train(
     )
     best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
-    if recipe.recalibrate:
+    if recipe.recalibrate and not frozen_norm:
         recalibrate(module.best_net, recipe, [part.train for part in parts], caches)
     found = {key: round(float(value), 4) for key, value in best.get("figures", {}).items()}
     write_atomic(out / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
@@ -219,10 +222,10 @@ def train(
 
 def _labels(
     recipe: Recipe,
-    net: QualityNet,
     parts: tuple[Parts, ...],
     caches: tuple[FeatureCache, ...],
     hashes: Path,
+    offline: bool,
     progress: Progress | None,
 ) -> tuple[tuple[Dataset, ...], dict[str, float]]:
     """Training parts with the labels to train on, and how much noisy ones keep of themselves."""
@@ -230,6 +233,9 @@ def _labels(
     chosen = [source.denoise for source in recipe.sources]
     if not any(chosen):
         return sets, {}
+    # a network that an earlier run tuned knows the labels already
+    net = registry.entry(recipe.model).build(**recipe.config)
+    net.load_backbone(offline=offline)
     features = [pooled(net, s, c, progress) for s, c in zip(sets, caches, strict=True)]
     groups = [splits.twin_groups(one, hashes) for one in sets]
     return denoise(sets, features, groups, chosen)
@@ -247,7 +253,7 @@ def _save(
     entry = registry.entry(recipe.model)
     free = {id(p) for p in (*net.head_parameters(), *backbone_parameters(net, recipe))}
     names = {name for name, p in net.named_parameters() if id(p) in free}
-    if recipe.batch_norm == "batch":  # running statistics moved with the weights
+    if recipe.batch_norm == "batch" or recipe.recalibrate:  # running statistics moved
         parents = {name.rpartition(".")[0] for name in names}
         names |= {name for name, _ in net.named_buffers() if name.rpartition(".")[0] in parents}
     names |= start.held
