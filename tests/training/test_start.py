@@ -8,7 +8,9 @@ from tests.training.conftest import RECIPE
 
 from halfsight.models import registry
 from halfsight.models.backbone import WeightsError
+from halfsight.models.base import QualityNet
 from halfsight.training import run
+from halfsight.training.cache import FeatureCache
 from halfsight.training.recipe import Recipe, RecipeError
 from halfsight.training.start import begin
 from halfsight.weights import store
@@ -126,3 +128,23 @@ def test_wrong_starts_are_named(tmp_path: Path, weights: Path) -> None:
     wrong_shape = registry.entry("triq").build(**recipe.config)  # a table of 4x4, the file has 8x8
     with pytest.raises(WeightsError, match="positions has shape"):
         begin(wrong_shape, recipe.model_copy(update={"start_from": str(weights)}), offline=True)
+
+
+def test_networks_that_differ_after_the_frozen_part_share_their_cache(
+    first: Path, tmp_path: Path
+) -> None:
+    tuned, _ = store.load(first)
+    recipe = Recipe.model_validate(CLIVE)
+    entry = registry.entry("triq")
+    fresh = entry.build(**recipe.config)
+    fresh.load_backbone(offline=True)
+
+    def folder(net: QualityNet, stage: int) -> Path:
+        return FeatureCache(net, entry.policy(net), tmp_path, stage=stage).folder
+
+    assert folder(tuned, 5) == folder(fresh, 5)
+    assert folder(tuned, -1) != folder(fresh, -1)  # the whole backbone is read, and was tuned
+    assert folder(fresh, 5) != folder(fresh, 4)
+    with torch.no_grad():
+        dict(fresh.named_parameters())["backbone.net.conv_stem.weight"].add_(1)
+    assert folder(tuned, 5) != folder(fresh, 5)

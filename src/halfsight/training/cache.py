@@ -37,7 +37,8 @@ class FeatureCache:
     """Reads cached features, computing what is missing.
 
     Args:
-        net: the network whose ``stem`` is cached; its weights must stay as they are.
+        net: the network whose ``stem`` is cached; that part's weights must stay as they are.
+            Networks that differ after it alone share what is cached.
         policy: sizes and normalisation of the network's input.
         folder: where the cache lies.
         stage: stages in the frozen part; None caches nothing and gives normalised images.
@@ -56,11 +57,19 @@ class FeatureCache:
         if isinstance(self.net, Summarised):
             content.append(type(self.net).__name__)
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        frozen = set(map(id, self.net.head_parameters()))
-        for name, tensor in self.net.state_dict(keep_vars=True).items():
-            if id(tensor) not in frozen:
+        assert self.stage is not None
+        late = self.net.backbone_parameters(self.stage)
+        free = {id(parameter) for parameter in (*self.net.head_parameters(), *late)}
+        # a module's buffers, such as running statistics, are as free as its parameters
+        parents = {
+            name.rpartition(".")[0]
+            for name, parameter in self.net.named_parameters()
+            if id(parameter) in free
+        }
+        for name, tensor in self.net.state_dict().items():
+            if name.rpartition(".")[0] not in parents:
                 digest.update(name.encode())
-                digest.update(tensor.detach().cpu().numpy().tobytes())
+                digest.update(tensor.cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def path(self, dataset: Dataset, sample: Sample) -> Path:

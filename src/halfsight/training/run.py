@@ -142,7 +142,7 @@ def train(
         samples = (*part.train.samples, *part.validation.samples)
         one.fill(part.train, samples, progress=on_cache)
 
-    train_sets, kept = _labels(recipe, parts, caches, store_folder, offline, on_cache)
+    train_sets, kept = _labels(recipe, parts, store_folder, offline, on_cache)
     loaders = []
     samplers = []
     for role in ("train", "validation"):
@@ -223,8 +223,7 @@ def train(
 def _labels(
     recipe: Recipe,
     parts: tuple[Parts, ...],
-    caches: tuple[FeatureCache, ...],
-    hashes: Path,
+    folder: Path,
     offline: bool,
     progress: Progress | None,
 ) -> tuple[tuple[Dataset, ...], dict[str, float]]:
@@ -234,10 +233,14 @@ def _labels(
     if not any(chosen):
         return sets, {}
     # a network that an earlier run tuned knows the labels already
-    net = registry.entry(recipe.model).build(**recipe.config)
+    entry = registry.entry(recipe.model)
+    net = entry.build(**recipe.config)
     net.load_backbone(offline=offline)
-    features = [pooled(net, s, c, progress) for s, c in zip(sets, caches, strict=True)]
-    groups = [splits.twin_groups(one, hashes) for one in sets]
+    cache = FeatureCache(net, entry.policy(net), folder, stage=recipe.stage)
+    for one in sets:
+        cache.fill(one, one.samples, progress=progress)
+    features = [pooled(net, one, cache, progress) for one in sets]
+    groups = [splits.twin_groups(one, folder) for one in sets]
     return denoise(sets, features, groups, chosen)
 
 

@@ -59,9 +59,7 @@ def begin(net: QualityNet, recipe: Recipe, *, offline: bool) -> Start:
             )
     runs = [_earlier(net, path, recipe.model, offline=offline) for path in paths]
     if len({run.backbone for run in runs}) > 1:
-        raise RecipeError(
-            "got weight files on different backbones, expected runs of one; their mean means nothing"
-        )
+        raise RecipeError("got weight files on different backbones, expected several runs on one")
     net.load_state_dict(_mean([run.state for run in runs]))
     return Start(
         runs[0].backbone,
