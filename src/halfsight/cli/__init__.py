@@ -21,6 +21,7 @@ from halfsight.cli.serve import register as serve
 from halfsight.cli.table import register as table
 from halfsight.cli.training import register as training
 from halfsight.cli.weights import register as weights
+from halfsight.memory import keep_freed
 
 app = typer.Typer(
     name="halfsight",
@@ -61,6 +62,7 @@ def _options(
 
 def main() -> None:
     """Entry point of the ``halfsight`` command."""
+    keep_freed()
     try:
         app()
     except KeyboardInterrupt:

@@ -1,0 +1,32 @@
+"""Memory that a network has freed is kept for its next layer."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+KEPT = 2**30
+"""Freed bytes at the heap's end beyond which memory goes back to the system."""
+
+
+def keep_freed() -> bool:
+    """Make the C library keep freed memory instead of handing every large tensor back.
+
+    glibc maps each large allocation anew and unmaps it when it is freed, so that every layer of a
+    network has the kernel clear its pages again, which shows as system time. This is for whole processes that are halfsight's own; a library leaves its host alone.
+    The host's own choice, by ``MALLOC_...`` or ``GLIBC_TUNABLES``, stands.
+
+    Returns:
+        Whether it was done; not so without glibc.
+
+    Source: mallopt(3), M_MMAP_MAX and M_TRIM_THRESHOLD.
+    """
+    chosen = [name for name in os.environ if name.startswith("MALLOC_")]
+    if chosen or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library, another system
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT))
