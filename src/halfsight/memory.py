@@ -14,8 +14,9 @@ def keep_freed() -> bool:
     """Make the C library keep freed memory instead of handing every large tensor back.
 
     glibc maps each large allocation anew and unmaps it when it is freed, so that every layer of a
-    network has the kernel clear its pages again, which shows as system time. This is for whole processes that are halfsight's own; a library leaves its host alone.
-    The host's own choice, by ``MALLOC_...`` or ``GLIBC_TUNABLES``, stands.
+    network has the kernel clear its pages again, which shows as system time. This is for whole
+    processes that are halfsight's own; a library leaves its host alone. The host's own choice, by
+    ``MALLOC_...`` or ``GLIBC_TUNABLES``, stands.
 
     Returns:
         Whether it was done; not so without glibc.

@@ -226,8 +226,7 @@ def measured(
         {
             "measures": {name: repr(one) for name, one in measures.items()},
             "how": how,
-            "regions": study.model_hash,
-            "grid": study.table.provenance.get("grid"),
+            "cut": study.cut,
         },
     )
     failures = store.fill(

@@ -51,8 +51,7 @@ def pixel_importance(
         [f"r{region}" for region in range(n)],
         {
             "model": scorer.hash,
-            "regions": study.model_hash,
-            "grid": study.table.provenance.get("grid"),
+            "cut": study.cut,
             "masks": masks,
             "fill": fill,
             "seed": study.seed,

@@ -113,6 +113,15 @@ class Study:
             self._shapes[size] = self.scorer.token_shape(torch.zeros(1, 3, *size))
         return self._shapes[size]
 
+    @cached_property
+    def cut(self) -> Mapping[str, object]:
+        """What the edges of the regions depend on, for keys; the model's weights do not enter."""
+        grid = self.table.provenance.get("grid")
+        if self.scorer is None:
+            return {"regions": self.model_hash, "grid": grid}
+        policy = self.scorer.policy.to_dict()
+        return {"input": policy, "tokens": self.tokens(480, 640), "grid": grid}
+
     def facts(self) -> tuple[tuple[str, str], ...]:
         """What it is, for people."""
         title = datasets.info(self.dataset).title
