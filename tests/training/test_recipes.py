@@ -9,6 +9,7 @@ from halfsight.models import registry
 from halfsight.training import recipe as recipes
 from halfsight.training.module import rate_factor
 from halfsight.training.recipe import RecipeError
+from halfsight.weights import store
 
 
 @pytest.mark.parametrize("name", sorted(recipes.shipped()))
@@ -66,3 +67,17 @@ def test_each_model_has_a_default() -> None:
     assert recipes.default("swin_iqa") == "swin_iqa-tiny"
     with pytest.raises(RecipeError, match="no recipe for mine"):
         recipes.default("mine")
+
+
+@pytest.mark.parametrize("name", ["triq", "aihiqnet", "koncept512", "dbcnn"])
+def test_the_command_on_a_card_names_the_recipe_of_its_weights(name: str) -> None:
+    weights = store.embedded(name)
+    assert weights is not None
+    card = store.read_card(weights)
+    words = card.command.split()
+    recipe = recipes.read(words[words.index("--recipe") + 1])
+    fields = set(recipes.Recipe.model_fields) - {"validation", "start_from", "origin", "limits"}
+    there = recipes.Recipe.model_validate({k: card.recipe[k] for k in fields if k in card.recipe})
+    for field in fields:
+        assert getattr(there, field) == getattr(recipe, field), field
+    assert ("--start-from" in words) == (recipe.start_from == "earlier")

@@ -33,6 +33,13 @@ class Summarised(Protocol):
         """What ``rest`` needs of what ``stem`` gave, (N, C, h, w), in as few numbers."""
 
 
+def store(path: Path, features: npt.NDArray[np.float16]) -> None:
+    """Write an array, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with outputs.atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, features)
+
+
 class FeatureCache:
     """Reads cached features, computing what is missing.
 
@@ -81,6 +88,20 @@ class FeatureCache:
         return self.policy.prepare(images.read(sample.path).pixels).tensor
 
     @torch.inference_mode()
+    def compute(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+        """Features (C, h, w) of a photograph's pixels (height, width, 3)."""
+        assert self.stage is not None
+        was_training = self.net.training
+        self.net.eval()
+        try:
+            features = self.net.stem(self.policy.prepare(pixels).tensor, self.stage)
+            if isinstance(self.net, Summarised):
+                features = self.net.summary(features, self.stage)
+        finally:
+            self.net.train(was_training)
+        kept: npt.NDArray[np.float16] = features[0].to(torch.float16).numpy()
+        return kept
+
     def fill(
         self, dataset: Dataset, samples: Sequence[Sample], *, progress: Progress | None = None
     ) -> int:
@@ -88,21 +109,10 @@ class FeatureCache:
         if self.stage is None:
             return 0
         missing = [s for s in samples if not self.path(dataset, s).exists()]
-        was_training = self.net.training
-        self.net.eval()
-        try:
-            for done, sample in enumerate(missing, 1):
-                features = self.net.stem(self.prepare(sample), self.stage)
-                if isinstance(self.net, Summarised):
-                    features = self.net.summary(features, self.stage)
-                path = self.path(dataset, sample)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with outputs.atomic_path(path) as temporary, temporary.open("wb") as stream:
-                    np.save(stream, features[0].to(torch.float16).numpy())
-                if progress is not None:
-                    progress(done, len(missing))
-        finally:
-            self.net.train(was_training)
+        for done, sample in enumerate(missing, 1):
+            store(self.path(dataset, sample), self.compute(images.read(sample.path).pixels))
+            if progress is not None:
+                progress(done, len(missing))
         return len(missing)
 
     def shape(self, dataset: Dataset, sample: Sample) -> tuple[int, int]:

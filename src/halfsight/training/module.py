@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from halfsight import statistics
 from halfsight.models.base import QualityNet, mean_level
+from halfsight.training.ladder import KINDS, Ladders, falls, in_order
 from halfsight.training.recipe import Loss, Recipe, Schedule
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -94,13 +95,24 @@ class QualityTraining(L.LightningModule):
         net: the network.
         recipe: the run.
         names: names of the data sets, in the order of the examples' indices.
+        ladders: worse copies of training images, where the recipe asks for them.
+        held_ladders: the same of validation images.
 
     Attributes:
         figures: what the last validation found, by name; checkpoints keep it.
     """
 
-    def __init__(self, net: QualityNet, recipe: Recipe, names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        net: QualityNet,
+        recipe: Recipe,
+        names: tuple[str, ...],
+        ladders: Ladders | None = None,
+        held_ladders: Ladders | None = None,
+    ) -> None:
         super().__init__()
+        self.ladders = ladders
+        self.held_ladders = held_ladders
         self.net = net
         self.recipe = recipe
         self.names = names
@@ -160,6 +172,11 @@ class QualityTraining(L.LightningModule):
         features, target, score, _dataset = batch
         output = run_from(self.net, self.recipe.stage, features)
         loss = loss_of(output, target, score.to(output.dtype), self.recipe.loss)
+        ladder = self.recipe.ladder
+        if ladder is not None and self.ladders is not None:
+            rungs = self.ladders.drawn(self.global_step, ladder.batch)
+            lost = [falls(self._scores(self.net, one), ladder.margin) for one in rungs]
+            loss = loss + ladder.weight * torch.stack(lost).mean()
         self.log("loss", loss, prog_bar=True, on_step=True, on_epoch=True, batch_size=len(score))
         return loss
 
@@ -180,8 +197,11 @@ class QualityTraining(L.LightningModule):
     def validation_step(self, batch: tuple[Tensor, ...], _: int) -> None:
         """Collect scores; the figures need the whole validation part."""
         features, _target, score, dataset = batch
-        predicted = mean_level(run_from(self.best_net, self.recipe.stage, features))
+        predicted = self._scores(self.best_net, features)
         self._outputs.append((predicted.cpu(), score.cpu(), dataset.cpu()))
+
+    def _scores(self, net: QualityNet, features: Tensor) -> Tensor:
+        return mean_level(run_from(net, self.recipe.stage, features))
 
     def on_validation_epoch_end(self) -> None:
         """PLCC and SROCC of each data set, and their mean over data sets as ``val_plcc``."""
@@ -202,6 +222,12 @@ class QualityTraining(L.LightningModule):
                 statistics.srocc(predicted[chosen], score[chosen])
             )
         self.figures["val_plcc"] = sum(plccs) / len(plccs) if plccs else 0.0
+        if self.held_ladders is not None:
+            held = self.held_ladders
+            for kind in KINDS:
+                chosen = [i for i in range(len(held)) if held.kind(i) == kind]
+                shares = [in_order(self._scores(self.best_net, held[i])) for i in chosen]
+                self.figures[f"val_in_order_{kind}"] = sum(shares) / max(1, len(shares))
         for key, value in self.figures.items():
             self.log(key, value, prog_bar=key == "val_plcc")
 

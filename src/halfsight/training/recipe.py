@@ -75,6 +75,22 @@ class Loss(Strict):
     correlation: float = Field(default=0.0, ge=0, description="1 - PLCC over the batch")
 
 
+class Ladder(Strict):
+    """Photographs whose copies are made worse step by step (:mod:`halfsight.training.ladder`).
+
+    Attributes:
+        photographs: drawn from the training images.
+        batch: of them in a step, beside the labelled images.
+        weight: of the loss.
+        margin: share of a photograph's distance from the lowest score that each rung has to lose.
+    """
+
+    photographs: int = Field(ge=1)
+    batch: int = Field(default=2, ge=1)
+    weight: float = Field(default=1.0, gt=0)
+    margin: float = Field(default=0.15, ge=0, lt=1)
+
+
 class Recipe(Strict):
     """A whole training run.
 
@@ -97,6 +113,7 @@ class Recipe(Strict):
         recalibrate: whole training images that give the normalisation layers their statistics:
             after training, or before it where ``batch_norm`` is ``frozen``; 0 keeps those there
             are.
+        ladder: also learn that worse copies of a photograph score lower; None does not.
         patience: epochs without gain before stopping; None runs them all.
     """
 
@@ -117,6 +134,7 @@ class Recipe(Strict):
     weight_decay: float = Field(default=0.0, ge=0)
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
+    ladder: Ladder | None = None
     crop: Crop = Crop()
     flip: bool = True
     batch_norm: Literal["frozen", "batch"] = "frozen"
@@ -132,9 +150,14 @@ class Recipe(Strict):
         return (self.start_from,) if isinstance(self.start_from, str) else self.start_from
 
     @model_validator(mode="after")
-    def _denoise_reads_the_cache(self) -> Recipe:
+    def _cached_features_are_there(self) -> Recipe:
         if self.stage is None and any(source.denoise for source in self.sources):
             raise ValueError("denoise reads cached features; set stage to -1 or a number of stages")
+        if self.ladder is not None and (self.stage is None or self.batch_norm != "frozen"):
+            raise ValueError(
+                "ladder reads cached features, and copies of one photograph are no batch to take "
+                "statistics of; set stage to -1 or a number of stages, and batch_norm to frozen"
+            )
         return self
 
 

@@ -30,12 +30,16 @@ from halfsight.outputs import write_atomic
 from halfsight.training.cache import FeatureCache, Progress
 from halfsight.training.data import Example, Examples, GroupedBatches, examples
 from halfsight.training.denoise import denoise, pooled
+from halfsight.training.ladder import Ladders
 from halfsight.training.module import QualityTraining, backbone_parameters
 from halfsight.training.recalibrate import recalibrate
 from halfsight.training.recipe import Crop, Recipe, RecipeError
 from halfsight.training.start import Start, begin
 from halfsight.versions import versions
 from halfsight.weights import store
+
+HELD_LADDERS = 90
+"""Validation images of which worse copies are made, to see whether their scores fall."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,8 @@ def train(
     frozen_norm = recipe.batch_norm == "frozen"
     if recipe.recalibrate and frozen_norm:
         recalibrate(net, recipe, [part.train for part in parts], caches)
-    module = QualityTraining(net, recipe, names)
+    ladders = _ladders(recipe, parts, caches[0], on_cache)
+    module = QualityTraining(net, recipe, names, *ladders)
     folder = out / "checkpoints"
     keep = ModelCheckpoint(folder, filename="best", monitor="val_plcc", mode="max")
     # save_last of the other would keep the last epoch that was the best, not the last of all
@@ -242,6 +247,23 @@ def _labels(
     features = [pooled(net, one, cache, progress) for one in sets]
     groups = [splits.twin_groups(one, folder) for one in sets]
     return denoise(sets, features, groups, chosen)
+
+
+def _ladders(
+    recipe: Recipe, parts: tuple[Parts, ...], cache: FeatureCache, progress: Progress | None
+) -> tuple[Ladders | None, Ladders | None]:
+    """Worse copies of training and of validation images."""
+    if recipe.ladder is None:
+        return None, None
+    made = []
+    for sets, count in (
+        ([part.train for part in parts], recipe.ladder.photographs),
+        ([part.validation for part in parts], HELD_LADDERS),
+    ):
+        ladders = Ladders(sets, cache, count=count, seed=recipe.seed)
+        ladders.fill(progress)
+        made.append(ladders)
+    return made[0], made[1]
 
 
 def _save(
