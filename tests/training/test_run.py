@@ -216,7 +216,7 @@ def test_a_second_stage_from_the_command_line(root: Path, tmp_path: Path, weight
     made = cli.invoke(app, [*arguments, "--start-from", str(weights)])
     assert made.exit_code == 0, made.stderr
     card = store.read_card(tmp_path / "run" / "triq.safetensors")
-    assert "--start-from EARLIER/triq.safetensors" in card.command
+    assert "--start-from EARLIER1/triq.safetensors" in card.command
     assert str(tmp_path) not in card.model_dump_json()
 
 
