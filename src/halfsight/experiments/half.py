@@ -227,8 +227,13 @@ def score_own(
     chosen = halves.top(np.nan_to_num(values), values.shape[1] // 2)
     bits = np.stack([halves.bits(~chosen), halves.bits(chosen)], axis=1)
     columns = [f"{fill} {half}" for fill in fills for half in OWN]
-    key = {"model": scorer.hash, "cut": study.cut, "fills": list(fills), "masks": masks}
-    key |= {"seed": study.seed}
+    key = {
+        "model": scorer.hash,
+        "cut": study.cut,
+        "fills": list(fills),
+        "masks": masks,
+        "seed": study.seed,
+    }
     store = RowStore(study.cache, f"half-own-{scorer.name}", columns, key)
     samples = [sample for sample, ok in zip(study.samples, there, strict=True) if ok]
     work = _work(study, scorer, fills, bits, whole=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,16 @@ def mean_level(output: Tensor) -> Tensor:
         return output
     levels = torch.arange(1, output.shape[1] + 1, dtype=output.dtype, device=output.device)
     return output @ levels
+
+
+def tensor_names(net: nn.Module, parameters: Iterable[nn.Parameter], *, buffers: bool) -> set[str]:
+    """Names of some of a network's parameters, and of the buffers in the same modules if asked."""
+    chosen = {id(parameter) for parameter in parameters}
+    names = {name for name, parameter in net.named_parameters() if id(parameter) in chosen}
+    if buffers:
+        parents = {name.rpartition(".")[0] for name in names}
+        names |= {name for name, _ in net.named_buffers() if name.rpartition(".")[0] in parents}
+    return names
 
 
 class QualityNet(nn.Module):

@@ -19,7 +19,7 @@ import torch
 
 from halfsight import images, outputs
 from halfsight.datasets.base import Dataset, Sample
-from halfsight.models.base import QualityNet
+from halfsight.models.base import QualityNet, tensor_names
 from halfsight.models.inputs import InputPolicy
 
 Progress = Callable[[int, int], None]
@@ -66,15 +66,10 @@ class FeatureCache:
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         assert self.stage is not None
         late = self.net.backbone_parameters(self.stage)
-        free = {id(parameter) for parameter in (*self.net.head_parameters(), *late)}
         # a module's buffers, such as running statistics, are as free as its parameters
-        parents = {
-            name.rpartition(".")[0]
-            for name, parameter in self.net.named_parameters()
-            if id(parameter) in free
-        }
+        free = tensor_names(self.net, (*self.net.head_parameters(), *late), buffers=True)
         for name, tensor in self.net.state_dict().items():
-            if name.rpartition(".")[0] not in parents:
+            if name not in free:
                 digest.update(name.encode())
                 digest.update(tensor.cpu().numpy().tobytes())
         return digest.hexdigest()[:16]

@@ -24,7 +24,7 @@ from halfsight import datasets
 from halfsight.datasets import splits
 from halfsight.datasets.base import LEVELS, Dataset
 from halfsight.models import registry
-from halfsight.models.base import QualityNet
+from halfsight.models.base import QualityNet, tensor_names
 from halfsight.models.card import ModelCard, Scale
 from halfsight.outputs import write_atomic
 from halfsight.training.cache import FeatureCache, Progress
@@ -171,12 +171,13 @@ def train(
         own = torch.Generator().manual_seed(recipe.seed)
         loaders.append(DataLoader(data, batch_sampler=sampler, num_workers=0, generator=own))
 
+    folder = out / "checkpoints"
+    log, last = "log", folder / "last.ckpt"
     frozen_norm = recipe.batch_norm == "frozen"
-    if recipe.recalibrate and frozen_norm:
+    if recipe.recalibrate and frozen_norm and not last.exists():  # a checkpoint has them already
         recalibrate(net, recipe, [part.train for part in parts], caches)
     ladders = _ladders(recipe, parts, caches[0], on_cache)
     module = QualityTraining(net, recipe, names, *ladders)
-    folder = out / "checkpoints"
     keep = ModelCheckpoint(folder, filename="best", monitor="val_plcc", mode="max")
     # save_last of the other would keep the last epoch that was the best, not the last of all
     latest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
@@ -185,7 +186,6 @@ def train(
         callbacks.append(EarlyStopping("val_plcc", mode="max", patience=recipe.patience))
     if not quiet:
         callbacks.append(RichProgressBar())
-    log, last = "log", folder / "last.ckpt"
     if last.exists():
         epoch = int(torch.load(last, map_location="cpu", weights_only=False)["epoch"]) + 1
         log = f"log-from-epoch-{epoch}"  # a logger deletes what an earlier one of its name wrote
@@ -276,11 +276,11 @@ def _save(
     made: Mapping[str, Any],
 ) -> ModelCard:
     entry = registry.entry(recipe.model)
-    free = {id(p) for p in (*net.head_parameters(), *backbone_parameters(net, recipe))}
-    names = {name for name, p in net.named_parameters() if id(p) in free}
-    if recipe.batch_norm == "batch" or recipe.recalibrate:  # running statistics moved
-        parents = {name.rpartition(".")[0] for name in names}
-        names |= {name for name, _ in net.named_buffers() if name.rpartition(".")[0] in parents}
+    names = tensor_names(
+        net,
+        (*net.head_parameters(), *backbone_parameters(net, recipe)),
+        buffers=recipe.batch_norm == "batch" or recipe.recalibrate > 0,  # statistics moved
+    )
     names |= start.held
     data = tuple(
         f"{part.train.name}: {len(part.train)} images trained on, "
