@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 FAULTS = """
 import resource, sys
@@ -49,3 +50,27 @@ def test_large_tensors_reuse_memory() -> None:
 def test_the_choice_of_the_host_stands(name: str, value: str) -> None:
     code = "from halfsight import memory; print(memory.keep_freed())"
     assert run(code, **{name: value}) == "False"
+
+
+KERNELS = """
+import sys
+from halfsight import memory
+memory.KEPT_KERNELS = int(sys.argv[1])
+memory.bound_kernels()
+import torch
+layer = torch.nn.Conv2d(64, 64, 3)  # a small one does without oneDNN
+for size in (32, 48, 64, 32, 48, 64):
+    layer(torch.ones(2, 64, size, size))
+"""
+
+
+def compiled(kept: int, **variables: str) -> int:
+    lines = run(KERNELS, str(kept), ONEDNN_VERBOSE="2", **variables).splitlines()
+    return sum("create:cache_miss" in line and "convolution" in line for line in lines)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch without oneDNN")
+def test_few_compiled_kernels_are_kept() -> None:
+    assert compiled(256) == 3  # each size once
+    assert compiled(1) == 6  # each is forgotten before it comes again
+    assert compiled(1, ONEDNN_PRIMITIVE_CACHE_CAPACITY="256") == 3  # the host's choice

@@ -21,7 +21,7 @@ from halfsight.cli.serve import register as serve
 from halfsight.cli.table import register as table
 from halfsight.cli.training import register as training
 from halfsight.cli.weights import register as weights
-from halfsight.memory import keep_freed
+from halfsight.memory import settle
 
 app = typer.Typer(
     name="halfsight",
@@ -62,7 +62,7 @@ def _options(
 
 def main() -> None:
     """Entry point of the ``halfsight`` command."""
-    keep_freed()
+    settle()
     try:
         app()
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ import ray.exceptions
 from halfsight.engines.local import Progress
 from halfsight.engines.plan import Plan, Shard
 from halfsight.engines.units import Job, one_row
-from halfsight.memory import keep_freed
+from halfsight.memory import settle
 from halfsight.outputs import OutputError
 from halfsight.table import TableError
 from halfsight.threads import one_thread
@@ -42,7 +42,7 @@ class Worker:
 
     def __init__(self, plan: Plan, job: Job) -> None:
         one_thread()
-        keep_freed()
+        settle()
         self.plan = plan
         self.job = job
         self.scorer = job.load()
