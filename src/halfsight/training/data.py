@@ -62,14 +62,14 @@ class Examples(TorchDataset[tuple[Tensor, Tensor, float, int]]):
     def __init__(
         self,
         items: tuple[Example, ...],
-        caches: tuple[FeatureCache, ...],
+        cache: FeatureCache,
         datasets: tuple[Dataset, ...],
         *,
         flip: bool,
         seed: int,
     ) -> None:
         self.items = items
-        self.caches = caches
+        self.cache = cache
         self.datasets = datasets
         self.flip = flip
         self.seed = seed
@@ -80,7 +80,7 @@ class Examples(TorchDataset[tuple[Tensor, Tensor, float, int]]):
     def __getitem__(self, key: tuple[int, int, float]) -> tuple[Tensor, Tensor, float, int]:
         epoch, position, fraction = key
         item = self.items[position]
-        features = self.caches[item.dataset].load(self.datasets[item.dataset], item.sample)
+        features = self.cache.load(self.datasets[item.dataset], item.sample)
         draw = np.random.default_rng((self.seed, epoch, position))
         height, width = features.shape[1:]
         keep_height, keep_width = round(height * fraction), round(width * fraction)

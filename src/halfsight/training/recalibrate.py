@@ -26,7 +26,7 @@ def recalibrate(
     net: QualityNet,
     recipe: Recipe,
     sets: Sequence[Dataset],
-    caches: Sequence[FeatureCache],
+    cache: FeatureCache,
 ) -> int:
     """Average the statistics of ``recipe.recalibrate`` training images, of one size a batch.
 
@@ -36,7 +36,7 @@ def recalibrate(
         net: left in evaluation mode.
         recipe: the run.
         sets: its training images.
-        caches: features of each set.
+        cache: their features.
 
     Returns:
         Number of images whose statistics were used: incomplete batches are left out.
@@ -57,7 +57,7 @@ def recalibrate(
     waiting: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
     used = 0
     for number, i in (every[int(place)] for place in order):
-        features = caches[number].load(sets[number], sets[number][i])
+        features = cache.load(sets[number], sets[number][i])
         batch = waiting[features.shape]
         batch.append(torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32)))
         if len(batch) == recipe.batch:

@@ -92,13 +92,13 @@ class _Epochs(Callback):
 
 
 def _shapes(
-    items: tuple[Example, ...], caches: tuple[FeatureCache, ...], parts: tuple[Dataset, ...]
+    items: tuple[Example, ...], features: FeatureCache, parts: tuple[Dataset, ...]
 ) -> list[tuple[int, int]]:
     known: dict[Path, tuple[int, int]] = {}  # an image may be repeated
     for item in items:
         path = item.sample.path
         if path not in known:
-            known[path] = caches[item.dataset].shape(parts[item.dataset], item.sample)
+            known[path] = features.shape(parts[item.dataset], item.sample)
     return [known[item.sample.path] for item in items]
 
 
@@ -141,10 +141,10 @@ def train(
     parts = parts_of(recipe, roots, hashes=store_folder)
     names = tuple(source.name for source in recipe.sources)
     policy = entry.policy(net)
-    caches = tuple(FeatureCache(net, policy, store_folder, stage=recipe.stage) for _ in parts)
-    for one, part in zip(caches, parts, strict=True):
+    features = FeatureCache(net, policy, store_folder, stage=recipe.stage)
+    for part in parts:
         samples = (*part.train.samples, *part.validation.samples)
-        one.fill(part.train, samples, progress=on_cache)
+        features.fill(part.train, samples, progress=on_cache)
 
     train_sets, kept = _labels(recipe, parts, store_folder, offline, on_cache)
     loaders = []
@@ -157,14 +157,14 @@ def train(
             items += examples(dataset, index, level_std=recipe.level_std, repeat=repeat)
         training = role == "train"
         sampler = GroupedBatches(
-            _shapes(items, caches, sets),
+            _shapes(items, features, sets),
             batch=recipe.batch,
             crop=recipe.crop if training else Crop(),
             seed=recipe.seed,
             shuffle=training,
             smallest=2 if any(isinstance(m, nn.BatchNorm1d) for m in net.modules()) else 1,
         )
-        data = Examples(items, caches, sets, flip=recipe.flip and training, seed=recipe.seed)
+        data = Examples(items, features, sets, flip=recipe.flip and training, seed=recipe.seed)
         samplers.append(sampler)
         # a generator of its own: a loader draws a seed when it starts, which on a resumed run
         # would shift the random numbers that dropout sees
@@ -175,8 +175,8 @@ def train(
     log, last = "log", folder / "last.ckpt"
     frozen_norm = recipe.batch_norm == "frozen"
     if recipe.recalibrate and frozen_norm and not last.exists():  # a checkpoint has them already
-        recalibrate(net, recipe, [part.train for part in parts], caches)
-    ladders = _ladders(recipe, parts, caches[0], on_cache)
+        recalibrate(net, recipe, [part.train for part in parts], features)
+    ladders = _ladders(recipe, parts, features, on_cache)
     module = QualityTraining(net, recipe, names, *ladders)
     keep = ModelCheckpoint(folder, filename="best", monitor="val_plcc", mode="max")
     # save_last of the other would keep the last epoch that was the best, not the last of all
@@ -216,7 +216,7 @@ def train(
     best = torch.load(keep.best_model_path, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])
     if recipe.recalibrate and not frozen_norm:
-        recalibrate(module.best_net, recipe, [part.train for part in parts], caches)
+        recalibrate(module.best_net, recipe, [part.train for part in parts], features)
     found = {key: round(float(value), 4) for key, value in best.get("figures", {}).items()}
     write_atomic(out / "recipe.json", recipe.model_dump_json(indent=2) + "\n")
     made: dict[str, Any] = {"chosen_epoch": int(best["epoch"]), "validation": found}
