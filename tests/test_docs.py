@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import doctest
+import json
 import re
+import runpy
 import shlex
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from halfsight import load
 from halfsight.cli import app
 from halfsight.scorer import Scorer
 from halfsight.weights import store
@@ -132,3 +135,22 @@ def test_the_readme_repeats_the_results() -> None:
     )
     assert f"{trivial} with the trivial half masked, {important} with the important half" in readme
     assert f"{random} with a random half" in readme
+
+
+@pytest.mark.parametrize(
+    ("script", "page"), [("models_page.py", "models.md"), ("findings.py", "findings.md")]
+)
+def test_written_pages_are_as_their_script_writes_them(script: str, page: str) -> None:
+    written = runpy.run_path(str(ROOT / "scripts" / script))["page"]()
+    assert written == (ROOT / "docs" / page).read_text(encoding="utf-8")
+
+
+def test_results_are_those_of_the_model_that_comes_with_the_package() -> None:
+    shipped = load("triq").hash
+    manifests = [
+        json.loads(path.read_text()) for path in (ROOT / "results").glob("*/*/manifest.json")
+    ]
+    assert len(manifests) >= 8
+    for manifest in manifests:
+        models = manifest["run"]["models"]
+        assert models.get("triq", shipped) == shipped, manifest["command"]
