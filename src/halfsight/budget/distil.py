@@ -42,8 +42,6 @@ class Settings:
         opinions: weight of the cross-entropy with the opinions, against 1 for the teacher's answer.
         selector_epochs: of the network that ranks regions.
         selector_rate: its learning rate.
-        coalitions: random masks of a photograph from which its regions' values are estimated;
-            all 4096 change a value by a few per cent.
         held_out: share of the photographs that choose the selector and set the bounds.
         seed: of everything random.
     """
@@ -57,7 +55,6 @@ class Settings:
     opinions: float = 0.0
     selector_epochs: int = 30
     selector_rate: float = 2e-3
-    coalitions: int = 256
     held_out: float = 0.1
     seed: int = 20231008
 

@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from halfsight.budget.distil import Settings, batches, same_size, token_mask, tokens_of
+from halfsight.budget.distil import Settings, batches, same_size, tokens_of
 from halfsight.budget.thumbnail import ThumbnailNet, as_input
 from halfsight.budget.views import Item, ViewCache
-from halfsight.importance import row_correlation
+from halfsight.coalitions import average_over_masks
+from halfsight.importance import importance
+from halfsight.masking.attention import exact_table
+from halfsight.masking.base import Encoded
 from halfsight.models.base import mean_level
 from halfsight.models.triq import TRIQ
 
@@ -26,19 +29,6 @@ distribution, mean over the masks with the region. ``error``: how far the budget
 is from the full score, mean over the masks with the region."""
 
 
-def random_masks(count: int, regions: int, draw: np.random.Generator) -> npt.NDArray[np.bool_]:
-    """Sets of masked regions, bool (count, regions), a third to two thirds of them masked."""
-    sizes = draw.integers(regions // 3, regions - regions // 3 + 1, count)
-    ranks = draw.random((count, regions)).argsort(1).argsort(1)
-    return np.asarray(ranks < sizes[:, None])
-
-
-def mean_with(response: npt.ArrayLike, masked: npt.NDArray[np.bool_]) -> Values:
-    """Mean response (n,) of the masks (M, n) that contain each region."""
-    members = masked.astype(np.float64)
-    return np.asarray(np.asarray(response, dtype=np.float64) @ members / members.sum(0))
-
-
 @torch.inference_mode()
 def region_values(
     full: TRIQ,
@@ -46,9 +36,10 @@ def region_values(
     items: Sequence[Item],
     cache: ViewCache,
     target: Target,
-    settings: Settings,
+    *,
+    progress: Progress | None = None,
 ) -> list[Values]:
-    """What the network is to learn: one value a region of every photograph.
+    """What the network is to learn: one value a region of every photograph, from all masks.
 
     Args:
         full: the full model.
@@ -56,24 +47,23 @@ def region_values(
         items: photographs with cached views.
         cache: the views.
         target: one of :data:`TARGETS`.
-        settings: how many masks, and the seed; all photographs share them.
+        progress: called with (done, total).
     """
-    draw = np.random.default_rng(settings.seed)
-    masked = random_masks(settings.coalitions, len(cache.grid), draw)
     found = []
-    for item in items:
+    for done, item in enumerate(items, 1):
         layout = cache.layout_of(item)
         whole = tokens_of(full, cache.features([item], "full"), layout)
-        original = full.head(full.encode(whole))
-        hidden = token_mask(layout, ~masked)
         if target == "importance":
-            outputs = full.head(full.encode(whole, hidden)).numpy()
-            response = 1 - row_correlation(outputs, original[0].numpy())
+            answers = exact_table(full, Encoded(whole, layout.shape, layout.size), layout.grid)
+            found.append(importance(answers, "dist_plcc").values)
         else:
             tokens = tokens_of(head, cache.features([item], "crops"), layout)
-            scores = mean_level(head.head(head.encode(tokens, hidden)))
-            response = np.asarray((scores - mean_level(original)).abs().double().numpy())
-        found.append(mean_with(response, masked))
+            answers = exact_table(head, Encoded(tokens, layout.shape, layout.size), layout.grid)
+            wanted = float(mean_level(full.head(full.encode(whole))))
+            error = np.abs(answers.scores.astype(np.float64) - wanted)
+            found.append(average_over_masks(error, len(layout.grid)))
+        if progress is not None:
+            progress(done, len(items))
     return found
 
 
