@@ -235,7 +235,7 @@ def register(app: typer.Typer) -> None:
         attribution_limit: Annotated[
             int,
             typer.Option(help="Images LIME, Grad-CAM and rollout are run on; 0 for none.", min=0),
-        ] = 40,
+        ] = 30,
         split: Split = None,
         model: console.Model = "triq",
         table: TableFolder = None,

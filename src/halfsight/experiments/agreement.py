@@ -46,7 +46,7 @@ def run(
     *,
     masks: int = 64,
     own_limit: int | None = None,
-    attribution_limit: int = 40,
+    attribution_limit: int = 30,
     progress: Progress | None = None,
 ) -> Outcome:
     """The experiment.
