@@ -43,9 +43,10 @@ def test_region_values_are_means_over_all_masks(
         [distil.subset_scores(net, items[0], cache, ~some) for some in np.split(hidden, 89)]
     )
     expected = np.abs(read - whole) @ hidden / hidden.sum(0)
-    (error,) = rank.region_values(net, net, items, cache, "error")
+    answers = distil.teach(net, items, cache)
+    (error,) = rank.region_values(net, net, items, answers, cache, "error")
     assert error == pytest.approx(expected, abs=1e-5)
-    (importance,) = rank.region_values(net, net, items, cache, "importance")
+    (importance,) = rank.region_values(net, net, items, answers, cache, "importance")
     assert importance.shape == (12,)
     assert (importance > 0).all()
 

@@ -11,7 +11,7 @@ import torch
 
 from halfsight.budget.distil import Settings, batches, same_size, tokens_of
 from halfsight.budget.thumbnail import ThumbnailNet, as_input
-from halfsight.budget.views import Item, ViewCache
+from halfsight.budget.views import Item, View, ViewCache
 from halfsight.coalitions import average_over_masks
 from halfsight.importance import importance
 from halfsight.masking.attention import exact_table
@@ -34,6 +34,7 @@ def region_values(
     full: TRIQ,
     head: TRIQ,
     items: Sequence[Item],
+    teacher: torch.Tensor,
     cache: ViewCache,
     target: Target,
     *,
@@ -45,22 +46,23 @@ def region_values(
         full: the full model.
         head: the head trained under masks.
         items: photographs with cached views.
+        teacher: answers (N, levels) of the full model.
         cache: the views.
         target: one of :data:`TARGETS`.
         progress: called with (done, total).
     """
+    view: View
+    net, view = (full, "full") if target == "importance" else (head, "crops")
+    wanted = mean_level(teacher).double().numpy()
     found = []
     for done, item in enumerate(items, 1):
         layout = cache.layout_of(item)
-        whole = tokens_of(full, cache.features([item], "full"), layout)
+        tokens = tokens_of(net, cache.features([item], view), layout)
+        table = exact_table(net, Encoded(tokens, layout.shape, layout.size), layout.grid)
         if target == "importance":
-            answers = exact_table(full, Encoded(whole, layout.shape, layout.size), layout.grid)
-            found.append(importance(answers, "dist_plcc").values)
+            found.append(importance(table, "dist_plcc").values)
         else:
-            tokens = tokens_of(head, cache.features([item], "crops"), layout)
-            answers = exact_table(head, Encoded(tokens, layout.shape, layout.size), layout.grid)
-            wanted = float(mean_level(full.head(full.encode(whole))))
-            error = np.abs(answers.scores.astype(np.float64) - wanted)
+            error = np.abs(table.scores - wanted[done - 1])
             found.append(average_over_masks(error, len(layout.grid)))
         if progress is not None:
             progress(done, len(items))

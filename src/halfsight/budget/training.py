@@ -260,7 +260,7 @@ def train(
     nets: dict[str, ThumbnailNet] = {}
     for target in rank.TARGETS:
         values = rank.region_values(
-            teacher, head, items, views, target, progress=step(f"regions by {target}")
+            teacher, head, items, answers, views, target, progress=step(f"regions by {target}")
         )
         nets[target] = rank.train_ranking(
             items, values, views, chosen, progress=step(f"selector by {target}")
