@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
-from PIL import Image, ImageFilter
 
 import halfsight as hs
+from halfsight import images
+from halfsight.training.ladder import worse
 
 PHOTO = Path(__file__).parents[2] / "examples" / "coffee.jpg"
 
 
-def blurred(photo: Image.Image, radius: int) -> Image.Image:
-    return photo.filter(ImageFilter.GaussianBlur(radius))
-
-
-def noisy(photo: Image.Image, deviation: int) -> Image.Image:
-    pixels = np.asarray(photo)
-    noise = np.random.default_rng(0).normal(0, deviation, pixels.shape)
-    return Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8))
-
-
-def compressed(photo: Image.Image, quality: int) -> Image.Image:
-    stream = io.BytesIO()
-    photo.save(stream, "JPEG", quality=quality)
-    return Image.open(stream).convert("RGB")
-
-
-def pixels(photo: Image.Image) -> npt.NDArray[np.uint8]:
-    return np.asarray(photo)
-
-
 @pytest.mark.parametrize(
-    ("worse", "steps"),
-    [(blurred, (1, 2, 4)), (noisy, (15, 30, 60)), (compressed, (20, 10, 5))],
+    ("kind", "severities"),
+    [
+        ("blur", (0.125, 0.511, 0.898)),  # standard deviations of 1, 2 and 4 pixels
+        ("noise", (0.195, 0.528, 0.862)),  # of 15, 30 and 60 of 255
+        ("compression", (0.363, 0.637, 0.912)),  # JPEG of quality 20, 10 and 5
+    ],
 )
-def test_worse_copies_score_lower_in_order(
-    worse: Callable[[Image.Image, int], Image.Image], steps: tuple[int, ...]
-) -> None:
+def test_worse_copies_score_lower_in_order(kind: str, severities: tuple[float, ...]) -> None:
     model = hs.load("triq")
-    photo = Image.open(PHOTO).convert("RGB")
-    scores = [model.score(pixels(photo))]
-    scores += [model.score(pixels(worse(photo, step))) for step in steps]
+    photo = images.read(PHOTO).pixels
+    copies = [worse(photo, kind, severity, (0,)) for severity in severities]
+    scores = [model.score(pixels) for pixels in (photo, *copies)]
     assert all(np.diff(scores) < -0.1), scores
