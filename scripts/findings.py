@@ -36,10 +36,6 @@ class Folder:
         """One experiment's numbers."""
         return json.loads((self.place / experiment / "summary.json").read_text(encoding="utf-8"))
 
-    def has(self, experiment: str) -> bool:
-        """Whether it was run."""
-        return (self.place / experiment / "summary.json").is_file()
-
     def hidden(self, half: str, key: str = "plcc") -> Measured:
         """With that half hidden from the attention."""
         found: Measured = self.summary("importance")["halves"][half][key]
