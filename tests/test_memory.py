@@ -9,7 +9,7 @@ import pytest
 import torch
 
 FAULTS = """
-import resource, sys
+import resource, sys, threading
 from halfsight import memory
 if sys.argv[1] == "keep":
     assert memory.keep_freed()
@@ -17,11 +17,19 @@ import torch
 torch.set_num_threads(1)
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-torch.ones(2**24)
-before = faults()
-for _ in range(60):
-    torch.ones(2**24)  # 64 MB
-print(faults() - before)
+def work():
+    torch.set_num_threads(1)
+    torch.ones(2**24)
+    before = faults()
+    for _ in range(60):
+        torch.ones(2**24)  # 64 MB
+    print(faults() - before)
+if sys.argv[2] == "first":
+    work()
+else:
+    other = threading.Thread(target=work)
+    other.start()
+    other.join()
 """
 
 
@@ -39,8 +47,9 @@ def run(code: str, *arguments: str, **variables: str) -> str:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
-def test_large_tensors_reuse_memory() -> None:
-    plain, kept = int(run(FAULTS, "leave")), int(run(FAULTS, "keep"))
+@pytest.mark.parametrize("thread", ["first", "other"])
+def test_large_tensors_reuse_memory(thread: str) -> None:
+    plain, kept = int(run(FAULTS, "leave", thread)), int(run(FAULTS, "keep", thread))
     assert kept < plain / 4
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of malloc.h
 KEPT = 2**30
 """Freed bytes at the heap's end beyond which memory goes back to the system."""
 KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
@@ -35,14 +35,15 @@ def keep_freed() -> bool:
     """Make the C library keep freed memory instead of handing every large tensor back.
 
     glibc maps each large allocation anew and unmaps it when it is freed, so that every layer of a
-    network has the kernel clear its pages again, which shows as system time. This is for whole
+    network has the kernel clear its pages again, which shows as system time. So it does with what
+    threads other than the first allocate, unless all share the first one's heap. This is for whole
     processes that are halfsight's own; a library leaves its host alone. The host's own choice, by
     ``MALLOC_...`` or ``GLIBC_TUNABLES``, stands.
 
     Returns:
         Whether it was done; not so without glibc.
 
-    Source: mallopt(3), M_MMAP_MAX and M_TRIM_THRESHOLD.
+    Source: mallopt(3), M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX.
     """
     chosen = [name for name in os.environ if name.startswith("MALLOC_")]
     if chosen or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
@@ -51,4 +52,5 @@ def keep_freed() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, another system
         return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, KEPT))
+    wanted = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, KEPT), (M_ARENA_MAX, 1))
+    return all(mallopt(option, value) for option, value in wanted)
