@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from halfsight.budget import selector as selectors
 from halfsight.budget.crops import BudgetError
+from halfsight.budget.glance import Glance
 from halfsight.budget.policy import Budget, Stopping
 from halfsight.budget.scorer import BudgetScorer
 from halfsight.budget.thumbnail import ThumbnailNet
@@ -57,6 +58,11 @@ class BudgetHead:
     def stopping(self) -> Stopping:
         """The bounds that ``auto`` needs."""
         return Stopping.from_dict(self.card.recipe.get("stopping", {}))
+
+    @property
+    def glance(self) -> Glance:
+        """At the whole photograph, beside the regions; files without one take none."""
+        return Glance.from_dict(self.card.recipe.get("glance", {}))
 
     @property
     def best_selector(self) -> str:
@@ -241,4 +247,5 @@ def assemble(
         budget=budget,
         # the bounds hold for the selector that they were measured with
         stopping=head.stopping if chosen.name == head.best_selector else Stopping({}),
+        glance=head.glance,
     )

@@ -48,10 +48,15 @@ def whole(net: TRIQ, policy: InputPolicy, pixels: Pixels) -> Tensor:
 
 
 @torch.inference_mode()
+def answer(net: TRIQ, features: Tensor) -> Tensor:
+    """A head's output (1, levels) or (1,) to a whole feature map."""
+    tokens, _ = net.tokens(features)
+    return net.head(net.encode(tokens))
+
+
 def score_features(net: TRIQ, features: Tensor) -> float:
     """A head's score of a whole feature map."""
-    tokens, _ = net.tokens(features)
-    return float(net.scores(net.head(net.encode(tokens)))[0])
+    return float(net.scores(answer(net, features))[0])
 
 
 def by_downscaling(net: TRIQ, policy: InputPolicy, pixels: Pixels, share: float) -> float:

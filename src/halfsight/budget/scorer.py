@@ -12,6 +12,7 @@ import torch
 
 from halfsight import images
 from halfsight.budget.crops import Blocks, BudgetError, Layout, Pixels, answer, read_blocks
+from halfsight.budget.glance import Glance
 from halfsight.budget.policy import STEP, Budget, Stopping
 from halfsight.budget.selector import Learned, Selector, kept, ranking
 from halfsight.grid import GridError, RegionGrid
@@ -46,12 +47,14 @@ class BudgetScorer(Scorer):
         selector: ranks the regions.
         budget: how many to read.
         stopping: the bounds a tolerance needs.
+        glance: at the whole photograph, beside the regions.
         grid: the regions of a landscape photograph.
     """
 
     selector: Selector = field(kw_only=True)
     budget: Budget = field(kw_only=True)
     stopping: Stopping = field(kw_only=True, default_factory=lambda: Stopping({}))
+    glance: Glance = field(kw_only=True, default_factory=Glance)
     grid: RegionGrid = field(kw_only=True, default_factory=RegionGrid)
 
     def __post_init__(self) -> None:
@@ -63,9 +66,9 @@ class BudgetScorer(Scorer):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over the network, the input policy, the selector and the budget."""
+        """SHA-256 over the network, the input policy, the selector, the glance and the budget."""
         digest = hashlib.sha256(super().hash.encode())
-        digest.update(f"{self.selector.name} {self.budget} {self.grid}".encode())
+        digest.update(f"{self.selector.name} {self.budget} {self.glance} {self.grid}".encode())
         if isinstance(self.selector, Learned):
             for name, tensor in self.selector.net.state_dict().items():
                 digest.update(name.encode())
@@ -129,7 +132,8 @@ class BudgetScorer(Scorer):
     ) -> BudgetPrediction:
         """Score pixels uint8 (H, W, 3) from the given regions."""
         blocks = read_blocks(self.transformer(), self.policy, pixels, layout, regions)
-        return self._answer(blocks, layout, regions)
+        seen = self.glance.look(self.transformer(), self.policy, pixels)
+        return self._answer(blocks, layout, regions, seen)
 
     @torch.inference_mode()
     def _until_certain(
@@ -140,11 +144,12 @@ class BudgetScorer(Scorer):
         net = self.transformer()
         blocks: Blocks | None = None
         before: float | None = None
+        seen = self.glance.look(net, self.policy, pixels)
         for start in range(0, len(order), STEP):
             more = order[start : start + STEP]
             new = read_blocks(net, self.policy, pixels, layout, more)
             blocks = new if blocks is None else blocks + new
-            found = self._answer(blocks, layout, order[: start + len(more)])
+            found = self._answer(blocks, layout, order[: start + len(more)], seen)
             known = self.stopping.bounds.get(len(found.regions))
             bound = (
                 None if known is None else known(before if before is None else found.score - before)
@@ -156,8 +161,12 @@ class BudgetScorer(Scorer):
             found.score, found.distribution, found.size, (), found.regions, found.grid, bound
         )
 
-    def _answer(self, blocks: Blocks, layout: Layout, regions: Sequence[int]) -> BudgetPrediction:
+    def _answer(
+        self, blocks: Blocks, layout: Layout, regions: Sequence[int], seen: torch.Tensor | None
+    ) -> BudgetPrediction:
         output = answer(self.transformer(), blocks, layout)
+        if seen is not None and len(regions) < len(layout.grid):
+            output = self.glance.mixed(output, seen)
         distribution = tuple(float(p) for p in output[0]) if output.ndim == 2 else None
         score = float(self.net.scores(output)[0])
         return BudgetPrediction(

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 
 from halfsight import statistics
-from halfsight.budget import files, rank
+from halfsight.budget import files, glance, rank, rivals
 from halfsight.budget import selector as selectors
 from halfsight.budget.crops import Box, area, score
 from halfsight.budget.distil import Settings, subset_scores, teach, train_head
 from halfsight.budget.files import MODEL, BudgetHead
+from halfsight.budget.glance import Glance
 from halfsight.budget.policy import STEP, Stopping
 from halfsight.budget.selector import Learned, kept, ranking
 from halfsight.budget.thumbnail import ThumbnailNet
@@ -144,6 +145,14 @@ def read_scores(
             chosen = kept(rankings[row][column], count)
             found[row, column] = score(net, policy, pixels, layout, chosen, seen=seen)
     return found
+
+
+def glances(net: TRIQ, items: Sequence[Item], cache: ViewCache) -> np.ndarray:
+    """Scores (N,) of glances at whole photographs."""
+    policy, share = cache.full.policy, Glance().share
+    return np.array(
+        [rivals.by_downscaling(net, policy, item.pixels(policy), share) for item in items]
+    )
 
 
 def share_read(
@@ -284,6 +293,14 @@ def train(
         {name: (at_best[name], pixels[name]) for name in (target, "checkerboard", "centre")}
     )
     head = heads[share_of[best]]
+    seen = glances(head, held, views)
+    half_read = read[ways.index((share_of[best], best))]
+    weights = glance.by_weight(half_read, seen, lambda scores: agreement(scores, wanted, held))
+    chosen_glance = Glance(glance.heaviest(weights))
+    by_count = {
+        count: scores if count == len(views.grid) else chosen_glance.mixed(scores, seen)
+        for count, scores in scores_by_count(head, held, views, orders[best]).items()
+    }
     whole = np.concatenate(
         [subset_scores(head, item, views, np.ones((1, 12), bool), view="full") for item in held]
     )
@@ -293,6 +310,7 @@ def train(
             name: {f"{share:g}": tried[share, name] for share in SHARES} for name in names
         },
         "share_of_pixels_half_read": pixels,
+        "plcc_full_half_read_by_glance": {f"{weight:g}": plcc for weight, plcc in weights.items()},
         "plcc_full_all_read_whole": agreement(whole, wanted, held),
     }
     card = _card(full, sets, parts, chosen, command, enlarged, size)
@@ -303,9 +321,8 @@ def train(
                 "selector": "learned" if best == target else best,
                 "selector_target": target,
                 "share_of_training": share_of[best],
-                "stopping": Stopping.fit(
-                    scores_by_count(head, held, views, orders[best]), wanted
-                ).to_dict(),
+                "glance": asdict(chosen_glance),
+                "stopping": Stopping.fit(by_count, wanted).to_dict(),
                 "validation": validation,
             }
         }

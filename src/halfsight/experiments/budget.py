@@ -62,7 +62,8 @@ def ways(plan: Plan, *, counts: Sequence[int] | None = None) -> dict[str, Way]:
         return lambda pixels: rivals.by_downscaling(net, policy, pixels, share)
 
     made: dict[str, Way] = {
-        "full": lambda pixels: rivals.score_features(net, rivals.whole(net, policy, pixels))
+        "full": lambda pixels: rivals.score_features(net, rivals.whole(net, policy, pixels)),
+        "glance": lambda pixels: budget.glance.look(budget.transformer(), policy, pixels),
     }
     for k in counts or plan.counts:
         made[f"{plan.own} {k}"] = reading(k)

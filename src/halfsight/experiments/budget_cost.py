@@ -35,6 +35,14 @@ class Cost:
     seconds: float
     gflops: float
 
+    def plus(self, other: Cost) -> Cost:
+        """The cost of doing both."""
+        return Cost(self.seconds + other.seconds, self.gflops + other.gflops)
+
+    def less(self, other: Cost) -> Cost:
+        """The cost of leaving out what costs ``other``."""
+        return Cost(self.seconds - other.seconds, self.gflops - other.gflops)
+
 
 def seconds(
     ways: Mapping[str, Way], photographs: Sequence[Pixels], *, repeats: int = 1

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from halfsight.budget.policy import STEP
 from halfsight.experiments import resampling
 from halfsight.experiments.budget_cost import Cost
-from halfsight.experiments.budget_scores import ORACLE, WITHOUT, Plan, Scores
+from halfsight.experiments.budget_scores import NO_GLANCE, ORACLE, WITHOUT, Plan, Scores
 from halfsight.experiments.outcome import Measured, plain
 from halfsight.statistics import plcc, plcc_rows
 
@@ -60,21 +60,20 @@ def points_of(plan: Plan, found: Scores, cost: Mapping[str, Cost]) -> list[Point
     """Every way at every cost."""
     reading = {k: cost[f"{plan.own} {k}"] for k in plan.counts}
     own = cost[f"select {plan.own}"]
+    look = cost["glance"]
 
     def chosen_by(name: str, k: int) -> Cost:
         if name in (plan.own, WITHOUT):
             return reading[k]
+        if name == NO_GLANCE:
+            return reading[k].less(look)
         if name == ORACLE:  # it knows the full score already
             return Cost(float("nan"), float("nan"))
-        other = cost[f"select {name}"]
-        return Cost(
-            reading[k].seconds - own.seconds + other.seconds,
-            reading[k].gflops - own.gflops + other.gflops,
-        )
+        return reading[k].less(own).plus(cost[f"select {name}"])
 
     points = [point("full", None, cost["full"], found["full"], found, plan.seed)]
     points.append(point("head, whole", None, cost["full"], found["head, whole"], found, plan.seed))
-    for name in (*plan.rankers, WITHOUT):
+    for name in (*plan.rankers, WITHOUT, NO_GLANCE):
         for k in plan.counts:
             scores = found[f"{name} {k}"]
             points.append(point(name, k, chosen_by(name, k), scores, found, plan.seed))

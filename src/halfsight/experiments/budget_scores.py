@@ -21,6 +21,7 @@ from halfsight.budget import selector as selectors
 from halfsight.budget.crops import Box, Layout, Pixels
 from halfsight.budget.crops import score as read_score
 from halfsight.budget.files import BudgetHead
+from halfsight.budget.glance import Glance
 from halfsight.budget.selector import Selector
 from halfsight.budget.views import downscaled, framed
 from halfsight.datasets.base import Dataset, Sample
@@ -30,6 +31,7 @@ from halfsight.images import ImageError
 from halfsight.importance import Criterion
 from halfsight.masking.base import Encoded
 from halfsight.models.inputs import InputError
+from halfsight.models.triq import TRIQ
 from halfsight.scorer import Scorer
 
 Floats = npt.NDArray[np.float64]
@@ -37,6 +39,7 @@ Floats = npt.NDArray[np.float64]
 RIVALS = ("downscaled", "downscaled, trained", "centre crop", "random crops")
 ORACLE = "oracle"
 WITHOUT = "without training"
+NO_GLANCE = "without the glance"
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Plan:
             "full",
             "head, whole",
             *(f"{name} {k}" for name in self.rankers for k in self.counts),
-            *(f"{WITHOUT} {k}" for k in self.counts),
+            *(f"{name} {k}" for name in (WITHOUT, NO_GLANCE) for k in self.counts),
             *(f"{name} {k}" for name in self.rivals for k in self.rival_counts),
         )
 
@@ -102,6 +105,7 @@ class Plan:
         return {
             "model": self.full.hash,
             "head": self.head.card.sha256,
+            "glance": str(self.head.glance),
             "size": self.size,
             "seed": self.seed,
             "grid": str(self.grid),
@@ -182,12 +186,20 @@ class Work:
             criterion: Criterion = importance.default_criterion(answers)
             values[ORACLE] = np.abs(importance.importance(answers, criterion).values)
         orders = [selectors.ranking(values[name]) for name in plan.rankers]
-        ways = [(plan.head.net, order) for order in orders] + [(net, orders[0])]
         seen: dict[Box, torch.Tensor] = {}
-        for one, order in ways:
-            for count in plan.counts:
-                regions = selectors.kept(order, count)
-                found.append(read_score(one, policy, pixels, layout, regions, seen=seen))
+
+        def scores(one: TRIQ, order: Sequence[int], glance: Glance) -> list[float]:
+            parts = [
+                read_score(one, policy, pixels, layout, selectors.kept(order, k), seen=seen)
+                for k in plan.counts
+            ]
+            look = rivals.by_downscaling(one, policy, pixels, glance.share)
+            return [*(glance.mixed(part, look) for part in parts[:-1]), parts[-1]]
+
+        for order in orders:
+            found += scores(plan.head.net, order, plan.head.glance)
+        found += scores(net, orders[0], plan.head.glance)
+        found += scores(plan.head.net, orders[0], Glance())
         return [*found, *self._rivals(pixels, layout, sample)]
 
     def _rivals(self, pixels: Pixels, layout: Layout, sample: Sample) -> list[float]:

@@ -11,7 +11,7 @@ from halfsight.datasets.base import Dataset
 from halfsight.experiments import figures
 from halfsight.experiments.budget_cost import Cost, Pixels
 from halfsight.experiments.budget_points import Point
-from halfsight.experiments.budget_scores import ORACLE, RIVALS, WITHOUT, Plan, Scores
+from halfsight.experiments.budget_scores import NO_GLANCE, ORACLE, RIVALS, WITHOUT, Plan, Scores
 from halfsight.experiments.outcome import Column, Picture, Row, Section, Table
 
 AGREEMENT = (
@@ -50,7 +50,7 @@ def facts(
         ("Photographs", "; ".join((str(len(found.ids)), *notes))),
         ("Size", f"{size}{how}"),
         ("Model", f"{plan.full.name} ({plan.full.hash[:12]})"),
-        ("Budget", f"SHA-256 {plan.head.card.sha256[:12]}, selector {plan.own}"),
+        ("Budget", f"SHA-256 {plan.head.card.sha256[:12]}, selector {plan.own}, {_glance(plan)}"),
         ("Costs", f"{len(shown)} photographs, decoding excluded, choosing the regions included"),
         ("Seed", str(plan.seed)),
     )
@@ -113,11 +113,14 @@ def choice(points: Sequence[Point], plan: Plan, half: int) -> Section:
 
 
 def training(points: Sequence[Point], plan: Plan) -> Section:
-    """With and without training under masks, and what it does to the whole photograph."""
+    """With and without training and glance, and what training does to the whole photograph."""
     by = {(p.way, p.regions): p for p in points}
+    heads = [(plan.own, "trained under masks"), (WITHOUT, "the model's own head")]
+    if plan.head.glance.weight:
+        heads.append((NO_GLANCE, "trained, without the glance"))
     rows = []
     for k in plan.rival_counts:
-        for name, title in ((plan.own, "trained under masks"), (WITHOUT, "the model's own head")):
+        for name, title in heads:
             p = by[name, k]
             kind = "ours" if name == plan.own else "control"
             rows.append(Row((f"{k} regions, {title}", p.full, p.mos, p.drop), kind))  # type: ignore[arg-type]
@@ -152,6 +155,13 @@ def auto(rows: Sequence[Mapping[str, float | None]]) -> Section:
         "Errors against the full score, in its units. A tolerance is meant for nine of ten.",
     )
     return Section("As much as a tolerance needs", "", (table,))
+
+
+def _glance(plan: Plan) -> str:
+    glance = plan.head.glance
+    if not glance.weight:
+        return "no glance at the whole photograph"
+    return f"a glance at {glance.share:.0%} of the pixels with a weight of {glance.weight:g}"
 
 
 def _title(p: Point, plan: Plan) -> str:

@@ -1,0 +1,84 @@
+"""A glance at the whole photograph, so that the score of a part of it knows a little of the rest.
+
+The whole photograph at a small share of its pixels passes the same network, and its answer is mixed
+into that of the regions with a small weight. Once all regions are read there is nothing to add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from halfsight.budget import rivals
+from halfsight.budget.crops import Pixels
+from halfsight.budget.views import downscaled
+from halfsight.models.inputs import InputPolicy
+from halfsight.models.triq import TRIQ
+
+Floats = npt.NDArray[np.float64]
+Answer = TypeVar("Answer", Tensor, Floats, float)
+"""A network's output, or the score of one photograph or of several."""
+
+SHARE = 1 / 25
+"""Of the pixels that a glance keeps: a fifth of each side."""
+
+WEIGHTS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1)
+"""Weights of a glance that training tries."""
+
+PRICE = 0.001
+"""PLCC with the full score that a glance may cost."""
+
+
+@dataclass(frozen=True)
+class Glance:
+    """How a glance is taken.
+
+    Attributes:
+        weight: of its answer, 0 to 1; at 0 none is taken.
+        share: of the pixels that it keeps.
+    """
+
+    weight: float = 0.0
+    share: float = SHARE
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Glance:
+        """From a card; none from an empty one."""
+        return cls(**stored)
+
+    def look(self, net: TRIQ, policy: InputPolicy, pixels: Pixels) -> Tensor | None:
+        """The network's answer (1, levels) to pixels uint8 (H, W, 3), None if it has no weight."""
+        if self.weight == 0:
+            return None
+        return rivals.answer(net, rivals.whole(net, policy, downscaled(pixels, self.share)))
+
+    def mixed(self, part: Answer, seen: Answer) -> Answer:
+        """The answer to some regions with that to the glance."""
+        return part + self.weight * (seen - part)
+
+
+def by_weight(
+    parts: Floats, seen: Floats, agreement: Callable[[Floats], float]
+) -> dict[float, float]:
+    """The PLCC with the full score that every weight gives.
+
+    Args:
+        parts: scores (N,) of some regions.
+        seen: scores (N,) of the glances.
+        agreement: the PLCC of scores (N,) with the full ones.
+    """
+    return {weight: agreement(Glance(weight).mixed(parts, seen)) for weight in WEIGHTS}
+
+
+def heaviest(tried: Mapping[float, float]) -> float:
+    """The largest weight that costs no more than :data:`PRICE`.
+
+    Args:
+        tried: PLCC with the full score by weight, 0 among them.
+    """
+    return max(weight for weight, plcc in tried.items() if plcc >= tried[0.0] - PRICE)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.pictures import picture
+
+import halfsight as hs
+from halfsight.budget import files, glance, rivals
+from halfsight.budget.files import BudgetHead
+from halfsight.budget.glance import Glance
+from halfsight.budget.policy import Budget
+from halfsight.budget.scorer import BudgetScorer
+from halfsight.budget.views import downscaled
+from halfsight.scorer import Scorer
+
+FIFTH = Glance(weight=0.2)
+
+
+@pytest.fixture
+def plain(scorer: Scorer, head: BudgetHead) -> BudgetScorer:
+    return files.assemble(scorer, head, Budget(regions=6))
+
+
+def look(made: BudgetScorer, pixels: np.ndarray) -> float:
+    return rivals.by_downscaling(made.transformer(), made.policy, pixels, glance.SHARE)
+
+
+def test_the_score_is_mixed_from_the_regions_and_the_whole(plain: BudgetScorer) -> None:
+    pixels = picture(300, 260)
+    before, after = plain.predict(pixels), replace(plain, glance=FIFTH).predict(pixels)
+    assert after.regions == before.regions
+    assert after.score == pytest.approx(0.8 * before.score + 0.2 * look(plain, pixels), abs=1e-5)
+    assert after.distribution is not None
+    assert sum(after.distribution) == pytest.approx(1, abs=1e-5)
+
+
+def test_what_is_not_read_is_glanced_at(plain: BudgetScorer) -> None:
+    made, pixels = replace(plain, glance=FIFTH), picture(300, 260)
+    layout = made.layout(300, 260)
+    before = made.of_regions(pixels, layout, (0, 1, 2))
+    top, left, bottom, right = layout.box(7)
+    changed = pixels.copy()
+    changed[top:bottom, left:right] = 0
+    assert made.of_regions(changed, layout, (0, 1, 2)).score != before.score
+
+
+def test_nothing_is_added_to_the_whole(plain: BudgetScorer) -> None:
+    pixels = picture(300, 260)
+    all_read = replace(plain, budget=Budget(regions=12))
+    assert replace(all_read, glance=FIFTH).score(pixels) == all_read.score(pixels)
+
+
+def test_a_tolerance_counts_the_glance(scorer: Scorer, head: BudgetHead) -> None:
+    pixels = picture(200, 260)
+    plain = files.assemble(scorer, head, Budget(tolerance=2.0))
+    before, after = plain.predict(pixels), replace(plain, glance=FIFTH).predict(pixels)
+    assert len(before.regions) == len(after.regions) == 2
+    assert after.score == pytest.approx(0.8 * before.score + 0.2 * look(plain, pixels), abs=1e-5)
+
+
+def test_the_hash_knows_it(plain: BudgetScorer) -> None:
+    assert replace(plain, glance=FIFTH).hash != plain.hash
+
+
+def test_it_comes_with_the_file(budgeted: Path, tmp_path: Path) -> None:
+    model = tmp_path / budgeted.name
+    for suffix in (".safetensors", ".json"):
+        model.with_suffix(suffix).write_bytes(budgeted.with_suffix(suffix).read_bytes())
+    head = files.load_head(files.path_beside(budgeted), files.load_full(model))
+    recipe = {**head.card.recipe, "glance": {"weight": 0.2, "share": 0.04}}
+    files.save(
+        files.path_beside(model),
+        replace(head, card=head.card.model_copy(update={"recipe": recipe})),
+    )
+    made = hs.load(model, budget=6)
+    assert isinstance(made, BudgetScorer)
+    assert made.glance == FIFTH
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 2000), (768, 1024), (140, 150)])
+def test_no_side_is_shorter_than_a_feature(height: int, width: int) -> None:
+    small = downscaled(picture(height, width), glance.SHARE)
+    assert min(small.shape[:2]) >= 32
+    assert small.shape[1] == max(32, round(width / 5))
+
+
+def test_the_heaviest_weight_that_costs_little() -> None:
+    draw = np.random.default_rng(0)
+    full = draw.normal(size=400)
+    parts, seen = full + 0.2 * draw.normal(size=400), 0.5 * full + draw.normal(size=400)
+    tried = glance.by_weight(parts, seen, lambda scores: float(np.corrcoef(scores, full)[0, 1]))
+    assert tried[0.0] == pytest.approx(np.corrcoef(parts, full)[0, 1])
+    assert tried[0.1] == pytest.approx(np.corrcoef(0.9 * parts + 0.1 * seen, full)[0, 1])
+    best = glance.heaviest(tried)
+    assert 0 < best < 0.1
+    assert tried[best] >= tried[0.0] - glance.PRICE
+    assert all(plcc < tried[0.0] - glance.PRICE for weight, plcc in tried.items() if weight > best)
