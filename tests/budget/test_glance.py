@@ -3,17 +3,18 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from tests.pictures import picture
 
 import halfsight as hs
-from halfsight.budget import files, glance, rivals
+from halfsight.budget import files, glance
 from halfsight.budget.files import BudgetHead
 from halfsight.budget.glance import Glance
 from halfsight.budget.policy import Budget
 from halfsight.budget.scorer import BudgetScorer
-from halfsight.budget.views import downscaled
 from halfsight.scorer import Scorer
 
 FIFTH = Glance(weight=0.2)
@@ -25,7 +26,11 @@ def plain(scorer: Scorer, head: BudgetHead) -> BudgetScorer:
 
 
 def look(made: BudgetScorer, pixels: np.ndarray) -> float:
-    return rivals.by_downscaling(made.transformer(), made.policy, pixels, glance.SHARE)
+    height, width = (max(32, round(side / 8)) for side in pixels.shape[:2])
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    with torch.inference_mode():
+        output = made.net(made.policy.normalise(np.asarray(small)))
+    return float(made.net.scores(output)[0])
 
 
 def test_the_score_is_mixed_from_the_regions_and_the_whole(plain: BudgetScorer) -> None:
@@ -70,7 +75,7 @@ def test_it_comes_with_the_file(budgeted: Path, tmp_path: Path) -> None:
     for suffix in (".safetensors", ".json"):
         model.with_suffix(suffix).write_bytes(budgeted.with_suffix(suffix).read_bytes())
     head = files.load_head(files.path_beside(budgeted), files.load_full(model))
-    recipe = {**head.card.recipe, "glance": {"weight": 0.2, "share": 0.04}}
+    recipe = {**head.card.recipe, "glance": {"weight": 0.2, "shrink": 8}}
     files.save(
         files.path_beside(model),
         replace(head, card=head.card.model_copy(update={"recipe": recipe})),
@@ -82,9 +87,8 @@ def test_it_comes_with_the_file(budgeted: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(128, 2000), (768, 1024), (140, 150)])
 def test_no_side_is_shorter_than_a_feature(height: int, width: int) -> None:
-    small = downscaled(picture(height, width), glance.SHARE)
-    assert min(small.shape[:2]) >= 32
-    assert small.shape[1] == max(32, round(width / 5))
+    small = Glance().shrunk(picture(height, width))
+    assert small.shape == (max(32, round(height / 8)), max(32, round(width / 8)), 3)
 
 
 def test_the_heaviest_weight_that_costs_little() -> None:

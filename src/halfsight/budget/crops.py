@@ -217,6 +217,29 @@ def block_features(
     Raises:
         BudgetError: if the backbone's stride is not 32.
     """
+    made: dict[int, Tensor] = {}
+    for window, (held, features) in window_features(
+        net, policy, pixels, layout, regions, seen=seen
+    ).items():
+        for region in held:
+            rows, cols = layout.within(region, window)
+            made[region] = features[:, rows, cols]
+    return made
+
+
+def window_features(
+    net: TRIQ,
+    policy: InputPolicy,
+    pixels: Pixels,
+    layout: Layout,
+    regions: Sequence[int],
+    *,
+    seen: dict[Box, Tensor] | None = None,
+) -> dict[Box, tuple[list[int], Tensor]]:
+    """The windows of some regions, with the regions each holds and its features (C, h, w).
+
+    Arguments and errors as :func:`block_features`.
+    """
     seen = {} if seen is None else seen
     windows = layout.windows(regions)
     sizes: dict[tuple[int, int], list[Box]] = {}
@@ -225,8 +248,8 @@ def block_features(
             height, width = window[2] - window[0], window[3] - window[1]
             sizes.setdefault((height, width), []).append(window)
     for (height, width), group in sizes.items():
-        batch = torch.cat([policy.normalise(pixels[t:b, x:r]) for t, x, b, r in group])
-        features = net.backbone(batch)
+        inputs = [policy.normalise(pixels[t:b, x:r]) for t, x, b, r in group]
+        features = net.backbone(torch.cat(inputs) if len(inputs) > 1 else inputs[0])
         wanted = -(-height // STRIDE), -(-width // STRIDE)
         if tuple(features.shape[-2:]) != wanted:
             raise BudgetError(
@@ -235,12 +258,7 @@ def block_features(
                 f"backbone of stride {STRIDE}"
             )
         seen.update(zip(group, features, strict=True))
-    made: dict[int, Tensor] = {}
-    for window, held in windows.items():
-        for region in held:
-            rows, cols = layout.within(region, window)
-            made[region] = seen[window][:, rows, cols]
-    return made
+    return {window: (held, seen[window]) for window, held in windows.items()}
 
 
 def project(net: TRIQ, features: Tensor, layout: Layout) -> Tensor:
@@ -248,10 +266,14 @@ def project(net: TRIQ, features: Tensor, layout: Layout) -> Tensor:
 
     Whether to pool is the photograph's business: a block alone is too small for the rule.
     """
-    x: Tensor = net.project(features)
+    return pooled(net.project(features), layout)
+
+
+def pooled(projected: Tensor, layout: Layout) -> Tensor:
+    """Projected features (N, width, h, w) to tokens (N, T, width)."""
     if layout.pooled:
-        x = torch.nn.functional.max_pool2d(x, 2)
-    return x.flatten(2).transpose(1, 2)
+        projected = torch.nn.functional.max_pool2d(projected, 2)
+    return projected.flatten(2).transpose(1, 2)
 
 
 def read_blocks(
@@ -264,10 +286,16 @@ def read_blocks(
     seen: dict[Box, Tensor] | None = None,
 ) -> Blocks:
     """Tokens of some regions, from their windows alone; arguments as :func:`block_features`."""
-    found = block_features(net, policy, pixels, layout, regions, seen=seen)
-    tokens = [project(net, features[None], layout)[0] for features in found.values()]
-    places = np.concatenate([layout.places(region) for region in found])
-    return Blocks(torch.cat(tokens), torch.from_numpy(places))
+    tokens, places = [], []
+    for window, (held, features) in window_features(
+        net, policy, pixels, layout, regions, seen=seen
+    ).items():
+        projected = net.project(features[None])
+        for region in held:
+            rows, cols = layout.within(region, window)
+            tokens.append(pooled(projected[..., rows, cols], layout)[0])
+            places.append(layout.places(region))
+    return Blocks(torch.cat(tokens), torch.from_numpy(np.concatenate(places)))
 
 
 def answer(net: TRIQ, blocks: Blocks, layout: Layout) -> Tensor:

@@ -1,7 +1,7 @@
 """A glance at the whole photograph, so that the score of a part of it knows a little of the rest.
 
-The whole photograph at a small share of its pixels passes the same network, and its answer is mixed
-into that of the regions with a small weight. Once all regions are read there is nothing to add.
+The whole photograph, shrunk to a few pixels, passes the same network, and its answer is mixed into
+that of the regions with a small weight. Once all regions are read there is nothing to add.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from halfsight.budget import rivals
-from halfsight.budget.crops import Pixels
-from halfsight.budget.views import downscaled
+from halfsight.budget.crops import STRIDE, Pixels
 from halfsight.models.inputs import InputPolicy
 from halfsight.models.triq import TRIQ
 
@@ -24,8 +24,8 @@ Floats = npt.NDArray[np.float64]
 Answer = TypeVar("Answer", Tensor, Floats, float)
 """A network's output, or the score of one photograph or of several."""
 
-SHARE = 1 / 25
-"""Of the pixels that a glance keeps: a fifth of each side."""
+SHRINK = 8
+"""How many times shorter the sides of a glance are."""
 
 WEIGHTS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1)
 """Weights of a glance that training tries."""
@@ -40,22 +40,30 @@ class Glance:
 
     Attributes:
         weight: of its answer, 0 to 1; at 0 none is taken.
-        share: of the pixels that it keeps.
+        shrink: how many times shorter its sides are.
     """
 
     weight: float = 0.0
-    share: float = SHARE
+    shrink: float = SHRINK
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Glance:
         """From a card; none from an empty one."""
         return cls(**stored)
 
-    def look(self, net: TRIQ, policy: InputPolicy, pixels: Pixels) -> Tensor | None:
-        """The network's answer (1, levels) to pixels uint8 (H, W, 3), None if it has no weight."""
-        if self.weight == 0:
-            return None
-        return rivals.answer(net, rivals.whole(net, policy, downscaled(pixels, self.share)))
+    def shrunk(self, pixels: Pixels) -> Pixels:
+        """Pixels uint8 (H, W, 3) as small as they are seen; no side is shorter than a feature."""
+        height, width = (max(STRIDE, round(side / self.shrink)) for side in pixels.shape[:2])
+        small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.uint8)
+
+    def answer(self, net: TRIQ, policy: InputPolicy, pixels: Pixels) -> Tensor:
+        """The network's answer (1, levels) to the whole of pixels uint8 (H, W, 3)."""
+        return rivals.answer(net, rivals.whole(net, policy, self.shrunk(pixels)))
+
+    def score(self, net: TRIQ, policy: InputPolicy, pixels: Pixels) -> float:
+        """The score that goes with :meth:`answer`."""
+        return float(net.scores(self.answer(net, policy, pixels))[0])
 
     def mixed(self, part: Answer, seen: Answer) -> Answer:
         """The answer to some regions with that to the glance."""

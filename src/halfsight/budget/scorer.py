@@ -132,7 +132,7 @@ class BudgetScorer(Scorer):
     ) -> BudgetPrediction:
         """Score pixels uint8 (H, W, 3) from the given regions."""
         blocks = read_blocks(self.transformer(), self.policy, pixels, layout, regions)
-        seen = self.glance.look(self.transformer(), self.policy, pixels)
+        seen = self._glance(pixels)
         return self._answer(blocks, layout, regions, seen)
 
     @torch.inference_mode()
@@ -144,7 +144,7 @@ class BudgetScorer(Scorer):
         net = self.transformer()
         blocks: Blocks | None = None
         before: float | None = None
-        seen = self.glance.look(net, self.policy, pixels)
+        seen = self._glance(pixels)
         for start in range(0, len(order), STEP):
             more = order[start : start + STEP]
             new = read_blocks(net, self.policy, pixels, layout, more)
@@ -160,6 +160,11 @@ class BudgetScorer(Scorer):
         return BudgetPrediction(
             found.score, found.distribution, found.size, (), found.regions, found.grid, bound
         )
+
+    def _glance(self, pixels: Pixels) -> torch.Tensor | None:
+        if self.glance.weight == 0:
+            return None
+        return self.glance.answer(self.transformer(), self.policy, pixels)
 
     def _answer(
         self, blocks: Blocks, layout: Layout, regions: Sequence[int], seen: torch.Tensor | None

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from halfsight import statistics
-from halfsight.budget import files, glance, rank, rivals
+from halfsight.budget import files, glance, rank
 from halfsight.budget import selector as selectors
 from halfsight.budget.crops import Box, area, score
 from halfsight.budget.distil import Settings, subset_scores, teach, train_head
@@ -149,10 +149,8 @@ def read_scores(
 
 def glances(net: TRIQ, items: Sequence[Item], cache: ViewCache) -> np.ndarray:
     """Scores (N,) of glances at whole photographs."""
-    policy, share = cache.full.policy, Glance().share
-    return np.array(
-        [rivals.by_downscaling(net, policy, item.pixels(policy), share) for item in items]
-    )
+    policy, one = cache.full.policy, Glance()
+    return np.array([one.score(net, policy, item.pixels(policy)) for item in items])
 
 
 def share_read(

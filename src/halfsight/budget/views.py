@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from halfsight import images, outputs
-from halfsight.budget.crops import CONTEXT, STRIDE, Layout, Pixels, block_features
+from halfsight.budget.crops import CONTEXT, Layout, Pixels, block_features
 from halfsight.budget.thumbnail import thumbnail
 from halfsight.datasets.base import Dataset, DatasetError, five_level_target
 from halfsight.grid import RegionGrid
@@ -103,14 +103,10 @@ def framed(pixels: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def downscaled(pixels: Pixels, share: float) -> Pixels:
-    """A photograph reduced to a share of its pixels, proportions kept (bicubic, antialiased).
-
-    No side gets shorter than one feature of the backbone.
-    """
+    """A photograph reduced to a share of its pixels, proportions kept (bicubic, antialiased)."""
     factor = math.sqrt(share)
-    height, width = (max(STRIDE, round(side * factor)) for side in pixels.shape[:2])
-    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(small)
+    size = round(pixels.shape[1] * factor), round(pixels.shape[0] * factor)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC))
 
 
 def crop_map(net: TRIQ, policy: InputPolicy, pixels: Pixels, layout: Layout) -> Tensor:

@@ -60,13 +60,13 @@ def points_of(plan: Plan, found: Scores, cost: Mapping[str, Cost]) -> list[Point
     """Every way at every cost."""
     reading = {k: cost[f"{plan.own} {k}"] for k in plan.counts}
     own = cost[f"select {plan.own}"]
-    look = cost["glance"]
+    glance = cost["glance"]
 
     def chosen_by(name: str, k: int) -> Cost:
-        if name in (plan.own, WITHOUT):
+        if name == NO_GLANCE and plan.head.glance.weight:
+            return reading[k].less(glance)
+        if name in (plan.own, WITHOUT, NO_GLANCE):
             return reading[k]
-        if name == NO_GLANCE:
-            return reading[k].less(look)
         if name == ORACLE:  # it knows the full score already
             return Cost(float("nan"), float("nan"))
         return reading[k].less(own).plus(cost[f"select {name}"])

@@ -193,8 +193,8 @@ class Work:
                 read_score(one, policy, pixels, layout, selectors.kept(order, k), seen=seen)
                 for k in plan.counts
             ]
-            look = rivals.by_downscaling(one, policy, pixels, glance.share)
-            return [*(glance.mixed(part, look) for part in parts[:-1]), parts[-1]]
+            whole = glance.score(one, policy, pixels)
+            return [*(glance.mixed(part, whole) for part in parts[:-1]), parts[-1]]
 
         for order in orders:
             found += scores(plan.head.net, order, plan.head.glance)

@@ -161,7 +161,7 @@ def _glance(plan: Plan) -> str:
     glance = plan.head.glance
     if not glance.weight:
         return "no glance at the whole photograph"
-    return f"a glance at {glance.share:.0%} of the pixels with a weight of {glance.weight:g}"
+    return f"a glance at 1/{glance.shrink:g} of each side with a weight of {glance.weight:g}"
 
 
 def _title(p: Point, plan: Plan) -> str:
