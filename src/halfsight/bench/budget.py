@@ -33,6 +33,7 @@ class Speed:
         split: its part.
         full_seconds: median from decoded pixels to the full score.
         budget_seconds: median from decoded pixels to the budget's, the choice of regions included.
+        threads: that torch used.
         cpu_speedup: ratio of the processor time of the two, which a busy machine disturbs less.
         plcc_full: PLCC of the two scores.
         plcc_full_interval: 95 %, over photographs.
@@ -50,6 +51,7 @@ class Speed:
     split: str
     full_seconds: float
     budget_seconds: float
+    threads: int
     cpu_speedup: float
     plcc_full: float
     plcc_full_interval: tuple[float, float]
@@ -85,6 +87,7 @@ def measure(
     budget: BudgetScorer,
     *,
     split: str = "all",
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> Speed:
     """Score every photograph in full and within the budget, taking turns.
@@ -94,11 +97,50 @@ def measure(
         plan: the model and the size that photographs are brought to.
         budget: with a number of regions.
         split: the part's name.
+        threads: torch's; one by default, as scoring gives every photograph one core.
         progress: called with (done, total).
 
     Raises:
         DatasetError: if fewer than 5 photographs can be used.
     """
+    with clock.threads(threads):
+        rows, failures = _scored(part, plan, budget, progress)
+    if len(rows) < 5:
+        raise DatasetError(
+            f"got {len(rows)} usable photographs of {part.name}, expected at least 5"
+        )
+    table = np.array(rows)
+    full_scores, scores, opinions = table[:, 0], table[:, 1], table[:, 2]
+    plcc_mos = drop = drop_interval = None
+    known = np.isfinite(opinions)
+    if known.sum() >= 5:
+        given = full_scores[known], scores[known], opinions[known]
+        plcc_mos = statistics.plcc(given[0], given[2])
+        drop = _drop(*given)
+        drop_interval = statistics.bootstrap_interval(_drop, *given, resamples=500)
+    return Speed(
+        k=budget.budget.regions or 0,
+        n=len(rows),
+        size="native" if plan.size is None else f"{plan.size[1]}x{plan.size[0]}",
+        dataset=part.name,
+        split=split,
+        full_seconds=median(table[:, 3].tolist()),
+        budget_seconds=median(table[:, 4].tolist()),
+        threads=threads,
+        cpu_speedup=float(np.median(table[:, 5]) / max(np.median(table[:, 6]), 1e-9)),
+        plcc_full=statistics.plcc(scores, full_scores),
+        plcc_full_interval=statistics.bootstrap_interval(statistics.plcc, scores, full_scores),
+        plcc_mos=plcc_mos,
+        plcc_mos_drop=drop,
+        plcc_mos_drop_interval=drop_interval,
+        failures=tuple(failures),
+    )
+
+
+def _scored(
+    part: Dataset, plan: Plan, budget: BudgetScorer, progress: Progress | None
+) -> tuple[list[tuple[float, ...]], list[str]]:
+    """Both scores, the MOS, and the seconds and processor seconds of both; what failed."""
     net, policy = plan.full.transformer(), plan.full.policy
     rows: list[tuple[float, ...]] = []
     failures: list[str] = []
@@ -122,35 +164,7 @@ def measure(
         rows.append((full, part_score, mos, *wall, *cpu))
         if progress is not None:
             progress(done, len(part))
-    if len(rows) < 5:
-        raise DatasetError(
-            f"got {len(rows)} usable photographs of {part.name}, expected at least 5"
-        )
-    table = np.array(rows)
-    full_scores, scores, opinions = table[:, 0], table[:, 1], table[:, 2]
-    plcc_mos = drop = drop_interval = None
-    known = np.isfinite(opinions)
-    if known.sum() >= 5:
-        given = full_scores[known], scores[known], opinions[known]
-        plcc_mos = statistics.plcc(given[0], given[2])
-        drop = _drop(*given)
-        drop_interval = statistics.bootstrap_interval(_drop, *given, resamples=500)
-    return Speed(
-        k=budget.budget.regions or 0,
-        n=len(rows),
-        size="native" if plan.size is None else f"{plan.size[1]}x{plan.size[0]}",
-        dataset=part.name,
-        split=split,
-        full_seconds=median(table[:, 3].tolist()),
-        budget_seconds=median(table[:, 4].tolist()),
-        cpu_speedup=float(np.median(table[:, 5]) / max(np.median(table[:, 6]), 1e-9)),
-        plcc_full=statistics.plcc(scores, full_scores),
-        plcc_full_interval=statistics.bootstrap_interval(statistics.plcc, scores, full_scores),
-        plcc_mos=plcc_mos,
-        plcc_mos_drop=drop,
-        plcc_mos_drop_interval=drop_interval,
-        failures=tuple(failures),
-    )
+    return rows, failures
 
 
 def _drop(full: Any, scores: Any, mos: Any) -> float:

@@ -240,6 +240,9 @@ def register_bench(sub: typer.Typer) -> None:
         budget: Annotated[str, typer.Option(help="Regions, or their share.")] = "0.5",
         size: SizeText = "1024x768",
         limit: Limit = None,
+        threads: Annotated[
+            int, typer.Option(help="torch's threads; score gives a photograph one.", min=1)
+        ] = 1,
         as_json: AsJson = False,
     ) -> None:
         """Speed and agreement of scores from a part of the photograph."""
@@ -263,6 +266,7 @@ def register_bench(sub: typer.Typer) -> None:
                     plan,
                     scorer,
                     split=split or "all",
+                    threads=threads,
                     progress=lambda done, total: bar.update(bar.task_ids[0], completed=done),
                 )
         except (BudgetError, DatasetError) as error:

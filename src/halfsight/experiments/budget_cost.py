@@ -1,9 +1,9 @@
 """What a score costs: seconds from decoded pixels to the score, and multiplications.
 
 Seconds are medians over photographs; the ways to score take turns on each photograph, so that a
-busy moment of the machine falls on all alike. Floating-point operations are counted by torch over
-convolutions and matrix products, two a multiplication; a measure that is no network counts none, so
-look at its seconds.
+busy moment of the machine falls on all alike. Torch has one thread, as when a folder is scored, a
+photograph a core. Floating-point operations are counted by torch over convolutions and matrix
+products, two a multiplication; a measure that is no network counts none, so look at its seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from halfsight.threads import one_thread, threads_restored
 
 Pixels = npt.NDArray[np.uint8]
 Way = Callable[[Pixels], object]
@@ -77,7 +79,9 @@ def costs(
     ways: Mapping[str, Way], photographs: Sequence[Pixels], *, repeats: int = 1
 ) -> dict[str, Cost]:
     """Seconds and operations of every way; operations from the first three photographs."""
-    timed = seconds(ways, photographs, repeats=repeats)
+    with threads_restored():
+        one_thread()
+        timed = seconds(ways, photographs, repeats=repeats)
     return {
         name: Cost(
             median(timed[name]),

@@ -51,7 +51,7 @@ def facts(
         ("Size", f"{size}{how}"),
         ("Model", f"{plan.full.name} ({plan.full.hash[:12]})"),
         ("Budget", f"SHA-256 {plan.head.card.sha256[:12]}, selector {plan.own}, {_glance(plan)}"),
-        ("Costs", f"{len(shown)} photographs, decoding excluded, choosing the regions included"),
+        ("Costs", f"{len(shown)} photographs, one thread; decoding excluded, choosing included"),
         ("Seed", str(plan.seed)),
     )
 
