@@ -3,11 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests.pictures import picture
 from typer.testing import CliRunner
 
+from halfsight import datasets, images
+from halfsight.budget import files
+from halfsight.budget.views import framed
 from halfsight.cli import app
 
 run = CliRunner()
@@ -99,6 +103,15 @@ def test_bench_gives_the_three_figures(budgeted: Path, photos: Path) -> None:
     assert -1 <= found["plcc_full"] <= 1
     low, high = found["plcc_mos_drop_interval"]
     assert low <= high
+    assert found["threads"] == 1
+
+    made = files.load(budgeted, budget=6)
+    chosen = datasets.load("biq2021", photos, split="train").samples[:6]
+    scores = [
+        made.score(framed(np.asarray(images.read(one.path).pixels), (192, 256))) for one in chosen
+    ]
+    opinions = [one.mos for one in chosen]
+    assert found["plcc_mos"] == pytest.approx(np.corrcoef(scores, opinions)[0, 1], abs=1e-4)
 
 
 def test_a_photograph_that_cannot_be_read_is_listed(budgeted: Path, photos: Path) -> None:

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -224,3 +226,37 @@ def test_photographs_and_writing_overlap(
     monkeypatch.setattr(Plan, "write", lambda *args: waited.append(later.wait(300)))
     local.run(made, job, tiny, workers=2)
     assert waited == [True] * 10
+
+
+def test_items_come_back_in_order_and_each_has_one_thread() -> None:
+    before = torch.get_num_threads()
+
+    def work(number: int) -> tuple[int, int]:
+        time.sleep(0.02 * (3 - number % 3))  # later ones are done first
+        if number == 4:
+            raise ValueError("four")
+        return number, torch.get_num_threads()
+
+    found = []
+    for number, future in local.in_order(work, range(7), workers=3):
+        if number == 4:
+            with pytest.raises(ValueError, match="four"):
+                future.result()
+        else:
+            found.append(future.result())
+    assert found == [(number, 1) for number in (0, 1, 2, 3, 5, 6)]
+    assert torch.get_num_threads() == before
+
+
+def test_few_items_are_taken_ahead_and_leaving_stops_the_rest() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(100):
+            taken.append(number)
+            yield number
+
+    results = local.in_order(lambda number: number, items(), workers=2)
+    assert next(results)[0] == 0
+    results.close()
+    assert taken == [0, 1, 2, 3]

@@ -115,7 +115,7 @@ def measure(
     known = np.isfinite(opinions)
     if known.sum() >= 5:
         given = full_scores[known], scores[known], opinions[known]
-        plcc_mos = statistics.plcc(given[0], given[2])
+        plcc_mos = statistics.plcc(given[1], given[2])
         drop = _drop(*given)
         drop_interval = statistics.bootstrap_interval(_drop, *given, resamples=500)
     return Speed(

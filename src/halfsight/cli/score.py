@@ -58,6 +58,7 @@ def register(app: typer.Typer) -> None:
         if tolerance is not None and budget is None:
             console.usage("got --tolerance without --budget, expected --budget auto with it")
         from halfsight import images
+        from halfsight.engines.local import in_order
         from halfsight.models.external import ModelError
         from halfsight.outputs import OutputError, write_atomic
 
@@ -73,9 +74,9 @@ def register(app: typer.Typer) -> None:
         rows: list[dict[str, Any]] = []
         widest = max((len(str(path)) for path in found.files), default=0)
         with console.progress("scoring", len(found.files)) as bar:
-            for path in found.files:
+            for path, future in in_order(scorer.predict, found.files):
                 try:
-                    row = record(str(path), scorer, scorer.predict(path))
+                    row = record(str(path), scorer, future.result())
                 except images.ImageError as error:
                     problems.append(error)
                     continue

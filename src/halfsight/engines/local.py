@@ -6,11 +6,12 @@ written in the background as soon as its last photograph is done, at most two be
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from halfsight.engines.plan import Plan, Shard
 from halfsight.engines.units import Job, one_row
@@ -20,6 +21,9 @@ from halfsight.threads import one_thread, threads_restored
 Progress = Callable[[int, int], None]
 """Called with (photographs done, photographs in all)."""
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 def cores() -> int:
     """Cores this process may use; fewer than the machine's in a container or a batch job."""
@@ -27,6 +31,30 @@ def cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
+
+
+def in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], *, workers: int | None = None
+) -> Generator[tuple[Item, Future[Result]], None, None]:
+    """Work on items, a thread a core, and give them back in their order.
+
+    Args:
+        work: what is done with one item; its errors are those of the future.
+        items: taken a few ahead of those that are given back.
+        workers: items worked on at once; one a core by default.
+    """
+    count, waiting = workers or cores(), iter(items)
+    with threads_restored(), ThreadPoolExecutor(count, initializer=one_thread) as pool:
+        flying = deque(
+            (item, pool.submit(work, item)) for item in itertools.islice(waiting, 2 * count)
+        )
+        try:
+            while flying:
+                yield flying.popleft()
+                for item in itertools.islice(waiting, 1):
+                    flying.append((item, pool.submit(work, item)))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def run(

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from halfsight.datasets.base import Sample
-from halfsight.engines.local import cores
+from halfsight.engines.local import in_order
 from halfsight.grid import GridError
 from halfsight.images import ImageError
 from halfsight.measures.base import MeasureError
 from halfsight.outputs import write_atomic
-from halfsight.threads import one_thread, threads_restored
 
 Floats = npt.NDArray[np.float64]
 Progress = Callable[[str, int, int], None]
@@ -94,23 +92,14 @@ class RowStore:
         done, failures = len(samples) - len(missing), dict[str, str]()
         if progress:
             progress(stage, done, len(samples))
-        with (
-            threads_restored(),
-            ThreadPoolExecutor(workers or cores(), initializer=one_thread) as pool,
-        ):
-            flying = [pool.submit(work, sample) for sample in missing]
+        for sample, future in in_order(work, missing, workers=workers):
             try:
-                for sample, future in zip(missing, flying, strict=True):
-                    try:
-                        self.append(sample.id, future.result())
-                    except (ImageError, GridError, MeasureError) as error:
-                        failures[sample.id] = without_path(error, sample)
-                    done += 1
-                    if progress:
-                        progress(stage, done, len(samples))
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                self.append(sample.id, future.result())
+            except (ImageError, GridError, MeasureError) as error:
+                failures[sample.id] = without_path(error, sample)
+            done += 1
+            if progress:
+                progress(stage, done, len(samples))
         return failures
 
     def array(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> Floats:
