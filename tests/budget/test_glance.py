@@ -26,7 +26,7 @@ def plain(scorer: Scorer, head: BudgetHead) -> BudgetScorer:
 
 
 def look(made: BudgetScorer, pixels: np.ndarray) -> float:
-    height, width = (max(32, round(side / 8)) for side in pixels.shape[:2])
+    height, width = (round(side / 8) for side in pixels.shape[:2])
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     with torch.inference_mode():
         output = made.net(made.policy.normalise(np.asarray(small)))
@@ -34,7 +34,7 @@ def look(made: BudgetScorer, pixels: np.ndarray) -> float:
 
 
 def test_the_score_is_mixed_from_the_regions_and_the_whole(plain: BudgetScorer) -> None:
-    pixels = picture(300, 260)
+    pixels = picture(700, 640)
     before, after = plain.predict(pixels), replace(plain, glance=FIFTH).predict(pixels)
     assert after.regions == before.regions
     assert after.score == pytest.approx(0.8 * before.score + 0.2 * look(plain, pixels), abs=1e-5)
@@ -43,8 +43,8 @@ def test_the_score_is_mixed_from_the_regions_and_the_whole(plain: BudgetScorer) 
 
 
 def test_what_is_not_read_is_glanced_at(plain: BudgetScorer) -> None:
-    made, pixels = replace(plain, glance=FIFTH), picture(300, 260)
-    layout = made.layout(300, 260)
+    made, pixels = replace(plain, glance=FIFTH), picture(700, 640)
+    layout = made.layout(700, 640)
     before = made.of_regions(pixels, layout, (0, 1, 2))
     top, left, bottom, right = layout.box(7)
     changed = pixels.copy()
@@ -53,13 +53,13 @@ def test_what_is_not_read_is_glanced_at(plain: BudgetScorer) -> None:
 
 
 def test_nothing_is_added_to_the_whole(plain: BudgetScorer) -> None:
-    pixels = picture(300, 260)
+    pixels = picture(700, 640)
     all_read = replace(plain, budget=Budget(regions=12))
     assert replace(all_read, glance=FIFTH).score(pixels) == all_read.score(pixels)
 
 
 def test_a_tolerance_counts_the_glance(scorer: Scorer, head: BudgetHead) -> None:
-    pixels = picture(200, 260)
+    pixels = picture(640, 660)
     plain = files.assemble(scorer, head, Budget(tolerance=2.0))
     before, after = plain.predict(pixels), replace(plain, glance=FIFTH).predict(pixels)
     assert len(before.regions) == len(after.regions) == 2
@@ -85,10 +85,13 @@ def test_it_comes_with_the_file(budgeted: Path, tmp_path: Path) -> None:
     assert made.glance == FIFTH
 
 
-@pytest.mark.parametrize(("height", "width"), [(128, 2000), (768, 1024), (140, 150)])
-def test_no_side_is_shorter_than_a_feature(height: int, width: int) -> None:
-    small = Glance().shrunk(picture(height, width))
-    assert small.shape == (max(32, round(height / 8)), max(32, round(width / 8)), 3)
+def test_small_photographs_take_none(plain: BudgetScorer) -> None:
+    pixels = picture(639, 800)
+    assert replace(plain, glance=FIFTH).score(pixels) == plain.score(pixels)
+    assert not FIFTH.taken(pixels)
+    assert FIFTH.taken(picture(640, 800))
+    assert not Glance().taken(picture(640, 800))
+    assert FIFTH.shrunk(picture(640, 800)).shape == (80, 100, 3)
 
 
 def test_the_heaviest_weight_that_costs_little() -> None:

@@ -1,7 +1,8 @@
 """A glance at the whole photograph, so that the score of a part of it knows a little of the rest.
 
 The whole photograph, shrunk to a few pixels, passes the same network, and its answer is mixed into
-that of the regions with a small weight. Once all regions are read there is nothing to add.
+that of the regions with a small weight. Once all regions are read there is nothing to add. On small
+photographs none is taken: there it costs much and brings nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from halfsight.budget import rivals
-from halfsight.budget.crops import STRIDE, Pixels
+from halfsight.budget.crops import Pixels
 from halfsight.models.inputs import InputPolicy
 from halfsight.models.triq import TRIQ
 
@@ -27,11 +28,14 @@ Answer = TypeVar("Answer", Tensor, Floats, float)
 SHRINK = 8
 """How many times shorter the sides of a glance are."""
 
+SMALLEST = 640
+"""Shorter side, in pixels, of the photographs that a glance is taken at."""
+
 WEIGHTS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1)
 """Weights of a glance that training tries."""
 
-PRICE = 0.001
-"""PLCC with the full score that a glance may cost."""
+PRICE = 0.002
+"""PLCC with the full score that a glance may cost, over the photographs that take one."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,13 @@ class Glance:
         """From a card; none from an empty one."""
         return cls(**stored)
 
+    def taken(self, pixels: Pixels) -> bool:
+        """Whether there is one at pixels uint8 (H, W, 3) of the network's input size."""
+        return self.weight > 0 and min(pixels.shape[:2]) >= SMALLEST
+
     def shrunk(self, pixels: Pixels) -> Pixels:
-        """Pixels uint8 (H, W, 3) as small as they are seen; no side is shorter than a feature."""
-        height, width = (max(STRIDE, round(side / self.shrink)) for side in pixels.shape[:2])
+        """Pixels uint8 (H, W, 3) as small as they are seen."""
+        height, width = (round(side / self.shrink) for side in pixels.shape[:2])
         small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 

@@ -162,7 +162,7 @@ class BudgetScorer(Scorer):
         )
 
     def _glance(self, pixels: Pixels) -> torch.Tensor | None:
-        if self.glance.weight == 0:
+        if not self.glance.taken(pixels):
             return None
         return self.glance.answer(self.transformer(), self.policy, pixels)
 

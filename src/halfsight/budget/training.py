@@ -148,9 +148,21 @@ def read_scores(
 
 
 def glances(net: TRIQ, items: Sequence[Item], cache: ViewCache) -> np.ndarray:
-    """Scores (N,) of glances at whole photographs."""
-    policy, one = cache.full.policy, Glance()
-    return np.array([one.score(net, policy, item.pixels(policy)) for item in items])
+    """Scores (N,) of glances at whole photographs, nan where none would be taken."""
+    policy, one = cache.full.policy, Glance(weight=1)
+    shown = (item.pixels(policy) for item in items)
+    return np.array([one.score(net, policy, p) if one.taken(p) else np.nan for p in shown])
+
+
+def weigh(
+    parts: np.ndarray, seen: np.ndarray, full: np.ndarray, items: Sequence[Item]
+) -> dict[float, float]:
+    """PLCC with the full score by the weight of a glance, over the photographs that take one."""
+    at = np.flatnonzero(np.isfinite(seen))
+    if len(at) < 3:
+        return {0.0: agreement(parts, full, items)}
+    chosen = [items[int(row)] for row in at]
+    return glance.by_weight(parts[at], seen[at], lambda now: agreement(now, full[at], chosen))
 
 
 def share_read(
@@ -292,11 +304,12 @@ def train(
     )
     head = heads[share_of[best]]
     seen = glances(head, held, views)
-    half_read = read[ways.index((share_of[best], best))]
-    weights = glance.by_weight(half_read, seen, lambda scores: agreement(scores, wanted, held))
-    chosen_glance = Glance(glance.heaviest(weights))
+    weights = weigh(read[ways.index((share_of[best], best))], seen, wanted, held)
+    looked = Glance(glance.heaviest(weights))
     by_count = {
-        count: scores if count == len(views.grid) else chosen_glance.mixed(scores, seen)
+        count: scores
+        if count == len(views.grid)
+        else np.where(np.isfinite(seen), looked.mixed(scores, seen), scores)
         for count, scores in scores_by_count(head, held, views, orders[best]).items()
     }
     whole = np.concatenate(
@@ -319,7 +332,7 @@ def train(
                 "selector": "learned" if best == target else best,
                 "selector_target": target,
                 "share_of_training": share_of[best],
-                "glance": asdict(chosen_glance),
+                "glance": asdict(looked),
                 "stopping": Stopping.fit(by_count, wanted).to_dict(),
                 "validation": validation,
             }

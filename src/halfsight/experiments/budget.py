@@ -63,7 +63,10 @@ def ways(plan: Plan, *, counts: Sequence[int] | None = None) -> dict[str, Way]:
 
     made: dict[str, Way] = {
         "full": lambda pixels: rivals.score_features(net, rivals.whole(net, policy, pixels)),
-        "glance": lambda pixels: budget.glance.answer(budget.transformer(), policy, pixels),
+        "glance": lambda pixels: (
+            budget.glance.taken(pixels)
+            and budget.glance.answer(budget.transformer(), policy, pixels)
+        ),
     }
     for k in counts or plan.counts:
         made[f"{plan.own} {k}"] = reading(k)

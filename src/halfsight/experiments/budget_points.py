@@ -63,9 +63,9 @@ def points_of(plan: Plan, found: Scores, cost: Mapping[str, Cost]) -> list[Point
     glance = cost["glance"]
 
     def chosen_by(name: str, k: int) -> Cost:
-        if name == NO_GLANCE and plan.head.glance.weight:
+        if name == NO_GLANCE:
             return reading[k].less(glance)
-        if name in (plan.own, WITHOUT, NO_GLANCE):
+        if name in (plan.own, WITHOUT):
             return reading[k]
         if name == ORACLE:  # it knows the full score already
             return Cost(float("nan"), float("nan"))

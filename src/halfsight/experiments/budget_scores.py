@@ -193,6 +193,8 @@ class Work:
                 read_score(one, policy, pixels, layout, selectors.kept(order, k), seen=seen)
                 for k in plan.counts
             ]
+            if not glance.taken(pixels):
+                return parts
             whole = glance.score(one, policy, pixels)
             return [*(glance.mixed(part, whole) for part in parts[:-1]), parts[-1]]
 

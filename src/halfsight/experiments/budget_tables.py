@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from halfsight import datasets
+from halfsight.budget.glance import SMALLEST
 from halfsight.budget.selector import NAMES
 from halfsight.datasets.base import Dataset
 from halfsight.experiments import figures
@@ -161,7 +162,10 @@ def _glance(plan: Plan) -> str:
     glance = plan.head.glance
     if not glance.weight:
         return "no glance at the whole photograph"
-    return f"a glance at 1/{glance.shrink:g} of each side with a weight of {glance.weight:g}"
+    return (
+        f"a glance at 1/{glance.shrink:g} of each side with a weight of {glance.weight:g}, "
+        f"from {SMALLEST} pixels on"
+    )
 
 
 def _title(p: Point, plan: Plan) -> str:
