@@ -21,7 +21,7 @@ from halfsight.images import ImageError, Photograph
 from halfsight.masking.attention import exact_table
 from halfsight.masking.base import Coalitions, Encoded
 from halfsight.models import registry
-from halfsight.models.backbone import WeightsError
+from halfsight.models.backbone import Backbone, WeightsError
 from halfsight.models.base import QualityNet
 from halfsight.models.card import ModelCard, Scale
 from halfsight.models.external import External
@@ -218,6 +218,9 @@ def load(
             )
         path = found
     net, card = store.load(path, offline=offline)
+    for module in net.modules():
+        if isinstance(module, Backbone):
+            module.fuse()
     return Scorer(net, registry.entry(card.model).policy(net), card)
 
 

@@ -29,7 +29,7 @@ SHRINK = 8
 """How many times shorter the sides of a glance are."""
 
 SMALLEST = 640
-"""Shorter side, in pixels, of the photographs that a glance is taken at."""
+"""Shorter side, in pixels, from which on a glance is taken."""
 
 WEIGHTS = (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.1)
 """Weights of a glance that training tries."""
@@ -45,10 +45,12 @@ class Glance:
     Attributes:
         weight: of its answer, 0 to 1; at 0 none is taken.
         shrink: how many times shorter its sides are.
+        smallest: shorter side, in pixels, of the photographs that one is taken at.
     """
 
     weight: float = 0.0
     shrink: float = SHRINK
+    smallest: int = SMALLEST
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Glance:
@@ -57,7 +59,7 @@ class Glance:
 
     def taken(self, pixels: Pixels) -> bool:
         """Whether there is one at pixels uint8 (H, W, 3) of the network's input size."""
-        return self.weight > 0 and min(pixels.shape[:2]) >= SMALLEST
+        return self.weight > 0 and min(pixels.shape[:2]) >= self.smallest
 
     def shrunk(self, pixels: Pixels) -> Pixels:
         """Pixels uint8 (H, W, 3) as small as they are seen."""

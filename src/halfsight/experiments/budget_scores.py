@@ -21,7 +21,6 @@ from halfsight.budget import selector as selectors
 from halfsight.budget.crops import Box, Layout, Pixels
 from halfsight.budget.crops import score as read_score
 from halfsight.budget.files import BudgetHead
-from halfsight.budget.glance import Glance
 from halfsight.budget.selector import Selector
 from halfsight.budget.views import downscaled, framed
 from halfsight.datasets.base import Dataset, Sample
@@ -188,20 +187,29 @@ class Work:
         orders = [selectors.ranking(values[name]) for name in plan.rankers]
         seen: dict[Box, torch.Tensor] = {}
 
-        def scores(one: TRIQ, order: Sequence[int], glance: Glance) -> list[float]:
-            parts = [
+        def scores(one: TRIQ, order: Sequence[int]) -> list[float]:
+            return [
                 read_score(one, policy, pixels, layout, selectors.kept(order, k), seen=seen)
                 for k in plan.counts
             ]
-            if not glance.taken(pixels):
-                return parts
-            whole = glance.score(one, policy, pixels)
-            return [*(glance.mixed(part, whole) for part in parts[:-1]), parts[-1]]
 
-        for order in orders:
-            found += scores(plan.head.net, order, plan.head.glance)
-        found += scores(net, orders[0], plan.head.glance)
-        found += scores(plan.head.net, orders[0], Glance())
+        glance, head = plan.head.glance, plan.head.net
+        looks = (
+            {one: glance.score(one, policy, pixels) for one in (head, net)}
+            if glance.taken(pixels)
+            else {}
+        )
+
+        def mixed(one: TRIQ, parts: Sequence[float]) -> list[float]:
+            if one not in looks:
+                return list(parts)
+            return [*(glance.mixed(part, looks[one]) for part in parts[:-1]), parts[-1]]
+
+        by_head = [scores(head, order) for order in orders]
+        for parts in by_head:
+            found += mixed(head, parts)
+        found += mixed(net, scores(net, orders[0]))
+        found += by_head[0]
         return [*found, *self._rivals(pixels, layout, sample)]
 
     def _rivals(self, pixels: Pixels, layout: Layout, sample: Sample) -> list[float]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from halfsight import datasets
-from halfsight.budget.glance import SMALLEST
 from halfsight.budget.selector import NAMES
 from halfsight.datasets.base import Dataset
 from halfsight.experiments import figures
@@ -164,7 +163,7 @@ def _glance(plan: Plan) -> str:
         return "no glance at the whole photograph"
     return (
         f"a glance at 1/{glance.shrink:g} of each side with a weight of {glance.weight:g}, "
-        f"from {SMALLEST} pixels on"
+        f"from {glance.smallest} pixels on"
     )
 
 

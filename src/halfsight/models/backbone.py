@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import timm
 import torch
 from torch import Tensor, nn
 
+from halfsight.models import fusion
 from halfsight.models.base import WHOLE
 
 LITE0 = "tf_efficientnet_lite0"
@@ -117,6 +118,7 @@ class Backbone(nn.Module):
     def __init__(self, name: str, *, pyramid: bool = False) -> None:
         super().__init__()
         self.name = name
+        self._fused: tuple[nn.Module, ...] = ()  # in a tuple it is no module of this one
         self.net: Any = create(name, pyramid=pyramid)
         net: Any = self.net
         self._levels: tuple[int, ...] = ()
@@ -125,6 +127,32 @@ class Backbone(nn.Module):
             self._levels, self.level_channels = self._find_levels()
         self.channels = self.level_channels[-1] if pyramid else int(net.num_features)
         self.normalisation = normalisation_of(name)
+        self.register_load_state_dict_pre_hook(_unfuse)  # type: ignore[no-untyped-call]
+
+    def fuse(self) -> None:
+        """Run faster from now on in inference mode, with the same answers (fusion.py).
+
+        Weights, gradients and hooks stay those of ``net``. Training, moving or loading weights
+        undoes it; weights changed in place do not.
+        """
+        self._fused = (fusion.fused(self.net),) if fusion.pays(self.net) else ()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode as every module does; training makes fused weights stale."""
+        if mode:
+            self._fused = ()
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        self._fused = ()  # moved, or of another type
+        return cast(Self, super()._apply(fn, recurse))  # type: ignore[no-untyped-call]
+
+    @property
+    def _running(self) -> Any:
+        """The network that gives the answer."""
+        if self._fused and torch.is_inference_mode_enabled():
+            return self._fused[0]
+        return self.net
 
     @property
     def first_level(self) -> int:
@@ -133,7 +161,7 @@ class Backbone(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map normalised images (N, 3, H, W) to features (N, channels, h, w)."""
-        return self._channels_first(cast(Tensor, self.net.forward_features(x)))
+        return self._channels_first(cast(Tensor, self._running.forward_features(x)))
 
     def first(self, images: Tensor, stage: int) -> Tensor:
         """Normalised images (N, 3, H, W) to the map after ``stage`` stages (-1: all of it)."""
@@ -178,7 +206,7 @@ class Backbone(nn.Module):
         return [parameter for module in late for parameter in module.parameters()]
 
     def _parts(self, stage: int) -> Parts:
-        parts = parts_of(self.net)
+        parts = parts_of(self._running)
         if parts is None:
             raise ValueError(
                 f"got backbone {self.name!r}, expected an EfficientNet, ResNet, VGG, Swin or "
@@ -214,6 +242,10 @@ class Backbone(nn.Module):
 
     def _channels_last(self, x: Tensor) -> Tensor:
         return x.permute(0, 2, 3, 1) if hasattr(self.net, "patch_embed") else x
+
+
+def _unfuse(backbone: Backbone, *_: object) -> None:
+    backbone._fused = ()
 
 
 def _run(modules: Iterable[nn.Module], x: Tensor) -> Tensor:
