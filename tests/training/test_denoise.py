@@ -113,6 +113,27 @@ def test_pooled_features_are_kept_and_those_of_the_photograph(root: Path, tmp_pa
     assert (tmp_path / cache.folder.name / "clive-pooled.npz").is_file()
 
 
+def test_pooled_features_of_a_killed_run_are_there_for_the_next(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe.model_validate(RECIPE)
+    net = registry.entry("triq").build(**recipe.config)
+    data = datasets.load("clive", root)
+    cache = FeatureCache(net, registry.entry("triq").policy(net), tmp_path, stage=recipe.stage)
+    cache.fill(data, data.samples)
+    monkeypatch.setattr(denoise, "SAVED", 2)
+
+    def killed(done: int, _: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        denoise.pooled(net, data, cache, killed)
+    left: list[int] = []
+    denoise.pooled(net, data, cache, lambda _, total: left.append(total))
+    assert set(left) == {len(data) - 2}
+
+
 def test_a_recipe_that_caches_nothing_cannot_denoise() -> None:
     with pytest.raises(ValueError, match="denoise reads cached features"):
         Recipe.model_validate(

@@ -37,6 +37,8 @@ WIDTH = 0.5
 """The kernel is exp(-WIDTH times the mean squared difference of standardised features)."""
 SMALLEST = 50
 """Images below which a subset's own line and variance are not estimated; it stays as it is."""
+SAVED = 1000
+"""Images after which pooled features are written, so that a killed run goes on from there."""
 
 
 def shrunk(
@@ -141,11 +143,11 @@ def pooled(
             part[0] for one in maps for part in (one.mean((2, 3)), one.std((2, 3), correction=0))
         ]
         known[sample.id] = torch.cat(parts).numpy()
+        if done % SAVED == 0 or done == len(missing):
+            with outputs.atomic_path(place) as temporary, temporary.open("wb") as stream:
+                np.savez(stream, ids=np.array(list(known)), values=np.stack(list(known.values())))
         if progress is not None:
             progress(done, len(missing))
-    if missing:
-        with outputs.atomic_path(place) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, ids=np.array(list(known)), values=np.stack(list(known.values())))
     return np.stack([known[sample.id] for sample in dataset]).astype(np.float64)
 
 
