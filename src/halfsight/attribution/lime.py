@@ -8,6 +8,7 @@ fits; the proximity kernel and the fill are those of the authors' image explaine
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from halfsight.attribution.base import Answer, AttributionError, Question
+from halfsight.masking.pixels import BATCH_PIXELS
 
 Segments = Literal["regions", "superpixels"]
 Fill = Literal["segment", "mean", "black"]
@@ -35,7 +37,7 @@ def lime(
     fill: Fill = "segment",
     kernel_width: float = 0.25,
     ridge: float = 0.0,
-    batch: int = 4,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Answer:
     """LIME of one photograph.
@@ -51,7 +53,7 @@ def lime(
             photograph's mean colour (``mean``), or ``black``.
         kernel_width: width of the proximity kernel on the cosine distance to the whole picture.
         ridge: penalty on the squared coefficients; 0 is plain weighted least squares.
-        batch: pictures in one pass of the network; bounds the memory.
+        batch: pictures in one pass of the network; None takes as many as masking in the pixels.
         seed: of the random subsets; the same seed gives the same map.
 
     Raises:
@@ -78,13 +80,13 @@ def lime(
         perturb_func=perturb,
     )
     mask = torch.from_numpy(labels)[None, None]
-    with torch.no_grad():
+    with torch.inference_mode():
         weights = explainer.attribute(
             question.tensor,
             baselines=_filled(question, labels, fill),
             feature_mask=mask.to(question.tensor.device),
             n_samples=len(subsets),
-            perturbations_per_eval=batch,
+            perturbations_per_eval=batch or max(1, BATCH_PIXELS // math.prod(question.size)),
             return_input_shape=False,
         )
     painted = _paint(question, segments, labels, weights.double().cpu().numpy().reshape(-1))
@@ -206,7 +208,7 @@ def _paint(
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST))
 
 
-def _check(segments: str, fill: str, kernel_width: float, ridge: float, batch: int) -> None:
+def _check(segments: str, fill: str, kernel_width: float, ridge: float, batch: int | None) -> None:
     if segments not in get_args(Segments):
         raise AttributionError(f"got segments {segments!r}, expected regions or superpixels")
     if fill not in get_args(Fill):
@@ -215,5 +217,5 @@ def _check(segments: str, fill: str, kernel_width: float, ridge: float, batch: i
         raise AttributionError(f"got kernel width {kernel_width}, expected a number above 0")
     if not ridge >= 0:
         raise AttributionError(f"got ridge {ridge}, expected 0 or more")
-    if batch < 1:
+    if batch is not None and batch < 1:
         raise AttributionError(f"got batch {batch}, expected at least 1")
