@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
+from threading import Barrier, Lock
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import kendalltau
 
+from halfsight import scorer as scorers
 from halfsight.experiments import agreement, faithfulness
 from halfsight.matching import jaccard
 
@@ -64,6 +67,31 @@ def test_a_method_that_gives_the_exact_values_is_faithful(toy, monkeypatch) -> N
     again, _ = faithfulness.compare(study, limit=6)
     assert [row.jaccard for row in again] == [row.jaccard for row in rows]
     assert len(asked) == 18  # the second time all comes from the store
+
+
+def test_every_thread_has_a_network_of_its_own() -> None:
+    model = scorers.load()
+    mine, workers = faithfulness._one_a_thread(model)
+    assert workers is None
+    with ThreadPoolExecutor(2) as pool:
+        barrier = Barrier(2)
+
+        def taken(_: int) -> tuple[scorers.Scorer, scorers.Scorer]:
+            barrier.wait()
+            return mine(), mine()
+
+        (a, again), (b, _) = pool.map(taken, range(2))
+    assert a is again
+    assert len({id(one.net) for one in (a, b, model)}) == 3
+    assert a.hash == b.hash == model.hash
+
+
+def test_a_network_that_cannot_be_copied_works_alone() -> None:
+    model = scorers.load()
+    model.net.handle = Lock()  # type: ignore[assignment]
+    mine, workers = faithfulness._one_a_thread(model)
+    assert workers == 1
+    assert mine() is model
 
 
 class Named(str):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from halfsight.experiments import halves, resampling, rowwise
 from halfsight.experiments.outcome import Measured
 from halfsight.experiments.store import Progress, RowStore
 from halfsight.experiments.study import Study
+from halfsight.scorer import Scorer
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,6 +66,7 @@ def compare(
     """
     if limit < 1 or study.scorer is None or "shapley" not in study.table.criteria:
         return [], {}
+    scorer, workers = _one_a_thread(study.scorer)
     samples = study.samples[:limit]
     exact = study.table.importance("shapley")[: len(samples)].astype(np.float64)
     rows, failures = [], dict[str, str]()
@@ -73,7 +77,11 @@ def compare(
         store = RowStore(study.cache, f"attribution-{method}", columns, key)
         try:
             failures |= store.fill(
-                samples, _work(study, method, options), stage=method, workers=1, progress=progress
+                samples,
+                _work(study, scorer, method, options),
+                stage=method,
+                workers=workers,
+                progress=progress,
             )
         except AttributionError as error:
             failures[method] = f"{method}: {error}"
@@ -83,15 +91,35 @@ def compare(
     return rows, failures
 
 
+def _one_a_thread(scorer: Scorer) -> tuple[Callable[[], Scorer], int | None]:
+    """The calling thread's scorer, and how many photographs may be worked on at once.
+
+    Attribution hooks and switches the network while it works, so every thread has a copy; a
+    network that cannot be copied works alone.
+    """
+    try:
+        copy.deepcopy(scorer.net)
+    except Exception:  # another's network may refuse in any way
+        return lambda: scorer, 1
+    own = threading.local()
+
+    def mine() -> Scorer:
+        if not hasattr(own, "scorer"):
+            own.scorer = replace(scorer, net=copy.deepcopy(scorer.net))
+        made: Scorer = own.scorer
+        return made
+
+    return mine, None
+
+
 def _work(
-    study: Study, method: str, options: dict[str, Any]
+    study: Study, scorer: Callable[[], Scorer], method: str, options: dict[str, Any]
 ) -> Callable[[Sample], Sequence[float]]:
     def work(sample: Sample) -> Sequence[float]:
-        assert study.scorer is not None
         photograph = images.read(sample.path)
         found = attribute(
             method,
-            study.scorer,
+            scorer(),
             photograph,
             study.grid(sample),
             tokens=study.tokens(photograph.height, photograph.width),
