@@ -63,6 +63,7 @@ def test_pipeline_times_stages_and_predicts(weights: Path, tmp_path: Path) -> No
     choices = found["choices"]
     assert set(choices["batch_s"]) == {"2", "8"}
     assert choices["float32_s"] > 0 < choices["bfloat16_s"]
+    assert choices["unfused_s"] > 0
     assert 0 < choices["bfloat16_error"] < 1
     text = document.read_text()
     assert "## From files to a table" in text
