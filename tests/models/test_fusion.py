@@ -36,7 +36,9 @@ def picture() -> torch.Tensor:
     return torch.randn(1, 3, 96, 128, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("name", [LITE0, "resnet18", "inception_resnet_v2"])
+@pytest.mark.parametrize(
+    "name", [LITE0, "efficientnet_b0", "mobilenetv3_small_050", "resnet18", "inception_resnet_v2"]
+)
 @torch.inference_mode()
 def test_a_fused_network_answers_alike(name: str, picture: torch.Tensor) -> None:
     torch.manual_seed(0)
