@@ -8,7 +8,6 @@ fits; the proximity kernel and the fill are those of the authors' image explaine
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from halfsight.attribution.base import Answer, AttributionError, Question
-from halfsight.masking.pixels import BATCH_PIXELS
+from halfsight.masking.pixels import at_once
 
 Segments = Literal["regions", "superpixels"]
 Fill = Literal["segment", "mean", "black"]
@@ -86,7 +85,7 @@ def lime(
             baselines=_filled(question, labels, fill),
             feature_mask=mask.to(question.tensor.device),
             n_samples=len(subsets),
-            perturbations_per_eval=batch or max(1, BATCH_PIXELS // math.prod(question.size)),
+            perturbations_per_eval=batch or at_once(question.tensor),
             return_input_shape=False,
         )
     painted = _paint(question, segments, labels, weights.double().cpu().numpy().reshape(-1))

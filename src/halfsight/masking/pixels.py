@@ -98,8 +98,7 @@ class _Filled(Subject):
         self.filling = filling(self.pixels, fill)
         height, width = self.sides()
         self.boxes = grid.boxes(height, width, tokens=tokens)
-        area = int(tensor.shape[-2]) * int(tensor.shape[-1])
-        self.chunk = max(1, BATCH_PIXELS // area)
+        self.chunk = at_once(tensor)
 
     @abstractmethod
     def sides(self) -> tuple[int, int]:
@@ -147,6 +146,11 @@ class _Normalised(_Filled):
         for top, left, bottom, right in self.boxes[list(regions)]:
             filled[..., top:bottom, left:right] = 0
         return filled
+
+
+def at_once(tensor: Tensor) -> int:
+    """How many inputs like this one (..., H, W) go through the network at once."""
+    return max(1, BATCH_PIXELS // (int(tensor.shape[-2]) * int(tensor.shape[-1])))
 
 
 def filling(pixels: Pixels, fill: Fill) -> Pixels:

@@ -22,7 +22,7 @@ from halfsight.masking.base import (
     Subject,
     token_masks,
 )
-from halfsight.masking.pixels import BATCH_PIXELS, as_answers
+from halfsight.masking.pixels import as_answers, at_once
 from halfsight.models.external import External
 from halfsight.models.triq import TRIQ
 
@@ -127,7 +127,7 @@ class _Transformer(Subject):
         self.shape = net.token_shape(height, width)
         self.tokens = self.shape
         self.seconds = {}
-        self.chunk = max(1, BATCH_PIXELS // (height * width))
+        self.chunk = at_once(tensor)
         check_tokens(grid, self.shape)
 
     @torch.inference_mode()
